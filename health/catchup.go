@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// CatchUp is how far a standby is behind that gets its WAL from elsewhere than its stream, or is far behind its stream.
+// CatchUp is the progress of a standby that gets its WAL from another source than its stream, or is far behind its stream.
 type CatchUp struct {
 	From string `json:"from"` // where its WAL comes from, with an article: "the archive"
 	// LeftKnown: Left is the WAL, in bytes, that it has yet to replay up to the last known position of its upstream.
 	LeftKnown bool  `json:"leftKnown,omitempty"`
 	Left      int64 `json:"left,omitempty"`
-	// TakesMS is how long that takes at the pace at which it has come nearer lately, in milliseconds; 0 where no such pace is known.
+	// TakesMS is an estimate of the time for that, from its recent pace, in milliseconds; 0 where the pace is not known.
 	TakesMS int64 `json:"takesMS,omitempty"`
 }
 
@@ -33,7 +33,7 @@ func (c *CatchUp) String() string {
 	return text
 }
 
-// roughly rounds a duration to what an estimate is worth: 36s, 4m, 2h10m.
+// roughly rounds a duration to the precision of an estimate: 36s, 4m, 2h10m.
 func roughly(d time.Duration) string {
 	switch {
 	case d < 100*time.Second:

@@ -11,13 +11,14 @@ type Checks struct {
 
 // Checked is how far the checks of one depth are.
 type Checked struct {
-	// Running: one is not at its end. Scheduled: the platform file's schedule asks for it. Waiting is why it does not work at the moment.
+	// Running: one has not reached its end. Scheduled: the platform file's schedule asks for it. Waiting is the reason why it does nothing at
+	// the moment.
 	Running   bool   `json:"running,omitempty"`
 	Scheduled bool   `json:"scheduled,omitempty"`
 	Percent   int    `json:"percent,omitempty"`
 	Waiting   string `json:"waiting,omitempty"`
-	// DoneMS is how long ago the last one ended that has looked at everything, TriedMS how long ago the last one ended that was not
-	// interrupted by a restart of the agent; in milliseconds, at least 1; 0: none has. Ended is why the last one ended early.
+	// DoneMS is how long ago the last complete one ended, TriedMS how long ago the last one ended that no restart of the agent interrupted; in
+	// milliseconds, at least 1; 0: none has. Ended is the reason why the last one ended early.
 	DoneMS  int64  `json:"doneMS,omitempty"`
 	TriedMS int64  `json:"triedMS,omitempty"`
 	Ended   string `json:"ended,omitempty"`
@@ -38,14 +39,15 @@ func (c *Checks) Of(d platform.CheckDepth) Checked {
 // PlannedCheck is when a depth was checked last, and when it is due.
 type PlannedCheck struct {
 	Depth platform.CheckDepth `json:"depth"`
-	// Member is whose data it is about; "" for all members of the cluster. By is the member whose agent makes it now, or has made the last.
+	// Member is the member whose data is checked; "" for all members of the cluster. By is the member whose agent makes the present check, or
+	// made the last one.
 	Member string `json:"member,omitempty"`
 	By     string `json:"by,omitempty"`
 	Checked
 	// Every is the schedule's interval in seconds; 0: it is made only when an operator asks for it.
 	EverySeconds float64 `json:"everySeconds,omitempty"`
-	// NextMS is how long until the next one is due, in milliseconds, at least 1; 0: it is due, or there is no schedule. Hold is why none
-	// begins although it is due.
+	// NextMS is how long until the next one is due, in milliseconds, at least 1; 0: it is due, or there is no schedule. Hold is the reason why
+	// none begins although it is due.
 	NextMS int64  `json:"nextMS,omitempty"`
 	Hold   string `json:"hold,omitempty"`
 }

@@ -7,35 +7,37 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Comparison is what comparing the files of a cluster's members, block by block, has shown. It is about what is logged in main forks,
-// visibility maps and init forks. What a page shows by itself, or beside what its member has written out, is evidence against its member's
-// data (Against). The rest is for people: of two members that contradict each other, a copy of one may be the other's only witness.
+// Comparison is the result of comparing the files of a cluster's members, block by block. It covers the WAL-logged content of main forks,
+// visibility maps and init forks. A page that is broken on its own, or older than its member has written out, is evidence against that
+// member's data (Against). The rest is for people: of two members that contradict each other, a copy of one may be the other's only
+// witness.
 type Comparison struct {
 	By      string   `json:"by"`      // the member whose agent has compared
 	Members []string `json:"members"` // that were compared
 	// Incarnations names the data of each that was compared.
 	Incarnations map[string]string `json:"incarnations,omitempty"`
-	// LeftOut are members that were to be compared and did not answer at the beginning, and why.
+	// LeftOut lists the members that should have been compared but did not answer at the beginning, each with the reason.
 	LeftOut map[string]string `json:"leftOut,omitempty"`
-	// Running: it is not at its end. Percent is the share of the pages that it has looked at once, Waiting how many it will look at again.
+	// Running: it has not reached its end. Percent is the share of the pages that it has read once, Waiting the number of pages that it will
+	// read again.
 	Running bool  `json:"running,omitempty"`
 	Percent int   `json:"percent,omitempty"`
 	Waiting int64 `json:"waiting,omitempty"`
-	// Paused is why nothing is looked at at the moment; "" while something is.
+	// Paused is the reason why it reads nothing at the moment; "" while it reads.
 	Paused string `json:"paused,omitempty"`
-	// Complete: it has looked at every page, as often as it needed or was allowed to. Ended is why it ended before; "" if it did not.
+	// Complete: it has read every page as often as needed or allowed. Ended is the reason why it ended before that; "" if it did not.
 	Complete bool   `json:"complete,omitempty"`
 	Ended    string `json:"ended,omitempty"`
 	AgeMS    int64  `json:"ageMS,omitempty"`  // since it ended, in milliseconds
 	TookMS   int64  `json:"tookMS,omitempty"` // milliseconds
-	// Horizon is up to where all members had written out their pages when it ended.
+	// Horizon is the position up to which all members had written out their pages when it ended.
 	Horizon platform.LSN `json:"horizon,omitempty"`
 
 	Blocks int64 `json:"blocks"` // pages of a member that were looked at; each is on every member
 	Equal  int64 `json:"equal"`  // of them
-	// Unverified counts those that never settled, and what is not compared, by reason.
+	// Unverified counts, by reason, the pages that never settled and those that are not compared.
 	Unverified map[string]int64 `json:"unverified,omitempty"`
-	// Differ counts those that differ, Damage has the first of them.
+	// Differ counts the pages that differ, Damage lists the first of them.
 	Differ int64            `json:"differ"`
 	Damage []DifferentBlock `json:"damage,omitempty"`
 	// Wrong counts, for each member, the pages that are wrong on it, Suspect those that are wrong on it or on another member.
@@ -54,7 +56,7 @@ func (c *Comparison) SentPerGB() int64 {
 	return int64(float64(c.SentBytes) / float64(c.PageBytes) * (1 << 30))
 }
 
-// The kinds of a DifferentBlock that need no vote: with these the pages themselves tell which of them is wrong.
+// The kinds of a DifferentBlock that need no majority: the pages themselves show which of them is wrong.
 var provenKinds = []string{"broken page", "lost write", "missing page", "zeroed page"}
 
 // Against is what a comparison has proven against the data of that name of a member, as a clause of Member.Damage: pages that are broken,
@@ -79,8 +81,8 @@ type DifferentBlock struct {
 	Relation string `json:"relation,omitempty"` // database, schema and name, as the catalog had it
 	Block    uint32 `json:"block"`
 	Kind     string `json:"kind"`
-	// Suspects are the members one of which at least has the wrong page. Named: each of them has, because its page is broken by itself, or
-	// most members agree.
+	// Suspects are members of which at least one has the wrong page. Named: each of them has it, because its page is broken on its own, or
+	// because most members agree.
 	Suspects []string `json:"suspects"`
 	Named    bool     `json:"named"`
 	// Settled: the same pages have outlasted a checkpoint of every member. Otherwise a later comparison decides.

@@ -15,10 +15,10 @@ const (
 	Compared  = "a comparison of the members found damage: "
 )
 
-// namedPages is how many pages a clause names.
+// namedPages is the number of pages that a clause names.
 const namedPages = 3
 
-// NamePages is the clause that begins so, for these pages in their order and a number of others; "" for none.
+// NamePages makes a clause with that beginning from pages in the given order and a number of others; "" for none.
 func NamePages(begin string, pages []string, others int64) string {
 	if len(pages) == 0 {
 		return ""
@@ -30,7 +30,7 @@ func NamePages(begin string, pages []string, others int64) string {
 	return begin + strings.Join(named, betweenPages)
 }
 
-// DamagedPage is how a page is named: its file's path and block, and in which way it is damaged. Evidence is compared by that.
+// DamagedPage is the name of a damaged page: its file's path, its block and the kind of damage. Evidence is compared by it.
 func DamagedPage(page, kind string) string { return page + " (" + kind + ")" }
 
 // between separates the clauses of Member.Damage.
@@ -39,7 +39,7 @@ const (
 	betweenPages = ", "
 )
 
-// JoinDamage adds evidence to other evidence, without what that has already.
+// JoinDamage adds evidence to other evidence, without the clauses that the latter already has.
 func JoinDamage(known, more string) string {
 	switch {
 	case more == "" || KnownDamage(more, known):
@@ -50,8 +50,8 @@ func JoinDamage(known, more string) string {
 	return known + between + more
 }
 
-// KnownDamage tells whether all of the evidence is among that which is known. Each damaged page that a scan names is evidence of its own:
-// a scan that has only begun, as after a restart of the agent, has found a part of what the one before it had.
+// KnownDamage tells whether all of the evidence is among that which is known. Each damaged page that a scan names is separate evidence: a
+// scan that has only begun, for example after a restart of the agent, has found only some of the pages of the scan before it.
 func KnownDamage(evidence, known string) bool {
 	if evidence == known {
 		return true
@@ -77,7 +77,7 @@ func morePages(clause string) (n int64) {
 	return n
 }
 
-// clauses are the parts of evidence, one for each page that is named.
+// clauses are the parts of evidence, one for each named page.
 func clauses(evidence string) (all []string) {
 	for c := range strings.SplitSeq(evidence, between) {
 		found, scanned := strings.CutPrefix(c, Scanned)
@@ -95,5 +95,6 @@ func clauses(evidence string) (all []string) {
 	return all
 }
 
-// segment is where a page's file is named, of a fork that has several: a block's number counts over all of them, and PostgreSQL names none.
+// segment matches the number of a fork's further files in a page's name: block numbers count over all files of the fork, and PostgreSQL's
+// messages name no segment.
 var segment = regexp.MustCompile(`\.\d+ block `)

@@ -17,7 +17,7 @@ type Observations struct {
 	Site         string                `json:"site,omitempty"`
 	Observations []Observation         `json:"votes"`
 	Apps         []InstanceObservation `json:"apps,omitempty"`
-	// Lacks names the platform's programs that the controller's own file does not allow, and what to do; "" for none.
+	// Lacks names the platform's programs that the controller's own file does not allow, with the remedy; "" for none.
 	Lacks string `json:"lacks,omitempty"`
 }
 
@@ -119,7 +119,7 @@ func (v *View) Lacks(observer string, limit, now time.Duration) string {
 	return v.observations[observer].observations.Lacks
 }
 
-// Observation returns what an observer says of a member, if it said so within limit; nil: no fresh observation.
+// Observation returns an observer's observation of a member, if it is not older than limit; nil: no fresh observation.
 func (v *View) Observation(observer string, m *platform.Member, limit, now time.Duration) *Observation {
 	s, ok := v.observations[observer]
 	if !ok || now-s.at > limit {

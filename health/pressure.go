@@ -2,8 +2,8 @@ package health
 
 import "fmt"
 
-// Pressure is how busy an agent's host was in the last minute. It is shown. It extends no lease, and I/O pressure excuses nothing:
-// a frozen disk is full I/O pressure as well.
+// Pressure is how busy an agent's host was in the last minute. It is for people: it extends no lease, and I/O pressure excuses nothing,
+// since a frozen disk causes full I/O pressure too.
 type Pressure struct {
 	// Waits tells whether the kernel measures how long tasks wait (PSI): CPU and IO are known.
 	Waits bool `json:"waits,omitempty"`
@@ -14,15 +14,15 @@ type Pressure struct {
 	Load int `json:"load,omitempty"`
 }
 
-// The limits from which a host is busy. On a merely well-used host some task waits for a CPU most of the time; above these, hardly
-// any task gets one at once, and a task that renews a lease may have to wait too.
+// The limits from which a host is busy. On a normally loaded host some task waits for a CPU most of the time; above these limits hardly any
+// task gets one at once, and a task that renews a lease may have to wait too.
 const (
 	busyCPU  = 70
 	busyIO   = 50
 	busyLoad = 400 // where the kernel does not measure waits
 )
 
-// Starved tells whether tasks of the host wait for a CPU for so long that a slow answer is no sign of a fault.
+// Starved tells whether tasks of the host wait so long for a CPU that a slow answer is no sign of a fault.
 func (p *Pressure) Starved() bool {
 	return p != nil && (p.Waits && p.CPU >= busyCPU || !p.Waits && p.Load >= busyLoad)
 }

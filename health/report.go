@@ -21,8 +21,8 @@ type Report struct {
 	// BootID and RunID name the host's boot and the agent's process: a lease is bound to both (L1, L8).
 	BootID string `json:"bootID"`
 	RunID  string `json:"runID"`
-	// Runs are the last runs of agents with this agent's disk, RunID last, from a report that no leader has just answered. A disk that does
-	// not know the run that spoke for the host before is not the one which that run had. nil: not told, or the agent has no record yet.
+	// Runs are the last runs of agents with this agent's disk, RunID last, from a report that no leader has just answered. If they lack the
+	// run that spoke for the host before, this is not the disk of that run. nil: not reported, or the agent has no record yet.
 	Runs []string `json:"runs,omitempty"`
 	// Number grows by one with each report of a run; the agent stores its clock under it (L1).
 	Number uint64 `json:"number"`
@@ -46,7 +46,8 @@ type Report struct {
 	Pressure *Pressure `json:"pressure,omitempty"`
 }
 
-// OlderThan tells whether the agent's disk is an older copy of the one that a run had which spoke for the host; "" for no run.
+// OlderThan tells whether the agent's disk is an older copy of the disk of a run that spoke for the host before; run is "" if there was
+// none.
 func (r *Report) OlderThan(run string) bool {
 	return run != "" && r.Platform != "" && len(r.Runs) > 0 && !slices.Contains(r.Runs, run)
 }
@@ -119,13 +120,13 @@ type Member struct {
 
 	// Corrupt is the reason why the present data must not be started (S5).
 	Corrupt string `json:"corrupt,omitempty"`
-	// Damage is what is known against the present data: pages that do not match their checksums, as PostgreSQL has counted them, and pages
-	// that a scan has found (see Scanned). "" for nothing.
+	// Damage is the evidence of damage in the present data: pages that do not match their checksums, as PostgreSQL has counted them, and pages
+	// that a scan has found (see Scanned). "" for none.
 	Damage string `json:"damage,omitempty"`
-	// Scan is how far the agent's own reading of the present data's files is; nil from an agent that has never had its turn.
+	// Scan is the progress of the agent's own scan of the present data's files; nil from an agent that has not begun one.
 	Scan *Scan `json:"scan,omitempty"`
-	// Comparison is the last one that this agent has made of its member with others, or the one under way; nil for none. It is about the data
-	// that its Incarnations name. Of the pages that differ it has the first.
+	// Comparison is this agent's last comparison of its member with others, or the running one; nil for none. It is about the data that its
+	// Incarnations name. It lists the first pages that differ.
 	Comparison *Comparison `json:"comparison,omitempty"`
 	// Checks are the deep checks that this agent has made for the member; nil from an agent of a version that reports none.
 	Checks *Checks `json:"checks,omitempty"`
@@ -164,7 +165,7 @@ type Member struct {
 	Promised int64 `json:"promised,omitempty"`
 	// PromisedBy are the members whose promises extend this primary's lease while no leader answers; empty while one does.
 	PromisedBy []string `json:"vouched,omitempty"`
-	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
+	// PendingRestart lists the settings that a restart of PostgreSQL would apply.
 	PendingRestart []string `json:"pendingRestart,omitempty"`
 	// Short names the settings that are lower than on the primary, so that replay has stopped: a promotion would end the replica.
 	Short []string `json:"short,omitempty"`
@@ -176,8 +177,8 @@ type Member struct {
 	MoreSlots int    `json:"moreSlots,omitempty"`
 	// ReplayPaused: replay is paused on a standby (pg_wal_replay_pause).
 	ReplayPaused bool `json:"replayPaused,omitempty"`
-	// Archiver is nil where the member archives nothing, and Collations are its databases' default collations that have another version
-	// on its host than was recorded.
+	// Archiver is nil where the member archives nothing. Collations lists the databases' default collations whose version on its host differs
+	// from the recorded one.
 	Archiver   *Archiver   `json:"archiver,omitempty"`
 	Collations []Collation `json:"collations,omitempty"`
 	// MaxSenders is the primary's max_wal_senders while that many run; 0 while one is free.
@@ -186,8 +187,8 @@ type Member struct {
 	Overridden []Override `json:"overridden,omitempty"`
 	// Full names the folders of the member whose disks have no room left, each with what is free.
 	Full []string `json:"full,omitempty"`
-	// Tablespaces are the newest of those that lie outside of the data directory; a replica's include those that its replay has yet to
-	// make. NoFolder are the folders of the primary's tablespaces that a replica's host lacks, each with the reason.
+	// Tablespaces lists the newest tablespaces outside of the data directory; for a replica it includes those that its replay has yet to
+	// create. NoFolder lists the tablespace folders of the primary that a replica's host lacks, each with the reason.
 	Tablespaces []Tablespace `json:"tablespaces,omitempty"`
 	NoFolder    []string     `json:"noFolder,omitempty"`
 	// StuckWorkers names the I/O workers of PostgreSQL that do nothing, so that reads from disk hang.
@@ -201,12 +202,12 @@ type Member struct {
 	Error string `json:"error,omitempty"`
 	// Needs asks for a new incarnation because the present data must be discarded: "rewind" or "rebuild".
 	Needs string `json:"needs,omitempty"`
-	// Still is how long a replica that needs a rebuild for that reason has received no WAL, in milliseconds: its connection may be at
-	// fault instead of its data. For a replica that takes no sessions yet, it is how long its recovery has made no progress.
+	// Still is how long a replica whose Needs is "rebuild" for lack of WAL has received none, in milliseconds: the cause may be its connection
+	// instead of its data. For a replica that takes no sessions yet, it is how long its recovery has made no progress.
 	Still int64 `json:"still,omitempty"`
-	// Asks is where the WAL begins that the recovery of such a replica asks for; 0 if that is not known.
+	// Asks is the start of the WAL that the recovery of a replica without sessions asks for; 0 if that is not known.
 	Asks platform.LSN `json:"asks,omitempty"`
-	// CatchUp is a replica's that gets its WAL from elsewhere than its stream, or is far behind its stream; nil if it does neither.
+	// CatchUp is the progress of a replica that gets its WAL from another source than its stream, or is far behind its stream; nil otherwise.
 	CatchUp *CatchUp `json:"catchUp,omitempty"`
 	// Discarded records the WAL that the last rewind or rebuild discarded, kept in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
@@ -215,7 +216,7 @@ type Member struct {
 // Scan is what the agent's scans of the present data's files have shown. A scan proves that the pages that it read matched their
 // checksums, and nothing more. The counts are of the last complete scan, in pages, but for Findings.
 type Scan struct {
-	// Complete: a scan has read everything. AgeMS is how long ago it ended, in milliseconds.
+	// Complete: a scan has read all files. AgeMS is how long ago it ended, in milliseconds.
 	Complete   bool  `json:"complete,omitempty"`
 	AgeMS      int64 `json:"ageMS,omitempty"`
 	Checksums  bool  `json:"checksums,omitempty"`  // the data has checksums
@@ -224,14 +225,15 @@ type Scan struct {
 	Unverified int64 `json:"unverified,omitempty"` // that were not read, never twice the same, or have no checksum
 	Unsettled  int64 `json:"unsettled,omitempty"`  // that look damaged, but no checkpoint has passed since
 	Changing   int64 `json:"changing,omitempty"`   // of the unverified ones, those that were never read twice the same
-	// For is the last damaged data of a primary for whose sake a scan was asked for, if the last complete scan began after that.
+	// For names the damaged data of a primary because of which the controllers last asked for a scan (Goal.Verify), if the last complete scan
+	// began after that.
 	For string `json:"for,omitempty"`
-	// Findings counts the damage that the last complete scan and the one under way have found; Damage names the first of it.
+	// Findings counts the damage that the last complete scan and the running one have found; Damage names the first of it.
 	Findings int64 `json:"findings,omitempty"`
 	// Running: a scan reads the data. Percent is the share that it has read, or had when it was interrupted.
 	Running bool `json:"running,omitempty"`
 	Percent int  `json:"percent,omitempty"`
-	// NextMS is how long until the next scan may begin, in milliseconds, at least 1; 0 while one runs. Off: the agent's file has none run.
+	// NextMS is how long until the next scan may begin, in milliseconds, at least 1; 0 while one runs. Off: the agent's file turns scans off.
 	NextMS int64 `json:"nextMS,omitempty"`
 	Off    bool  `json:"off,omitempty"`
 }
@@ -292,17 +294,17 @@ func (o Override) String() string {
 type Tablespace struct {
 	OID      uint32 `json:"oid"`
 	Location string `json:"location"` // where its link leads
-	// Folder identifies that folder among all of the host's boot (Report.BootID); "" if it is not there.
+	// Folder identifies that folder among all folders of the host in its present boot (Report.BootID); "" if it does not exist.
 	Folder string `json:"folder,omitempty"`
 }
 
-// Collation is a collation of a database, whose library has two versions.
+// Collation is a collation of a database for which two versions of its library are in use.
 type Collation struct {
 	Database string `json:"database"`
 	Provider string `json:"provider"`          // "libc", "ICU" or "builtin"
 	Recorded string `json:"recorded"`          // the version that the database's indexes were made with
 	Offered  string `json:"offered,omitempty"` // that of the member's host; "" for none
-	// Of is "" for the database's default; otherwise which collation of columns and indexes it is.
+	// Of is "" for the database's default; otherwise it names the collation of columns and indexes.
 	Of string `json:"of,omitempty"`
 }
 
@@ -413,7 +415,8 @@ const (
 	Down           Working = "down"
 )
 
-// WithoutStream begins the Error of a standby that quotes why it receives nothing. It is about the primary, so the member itself is well.
+// WithoutStream begins the Error of a standby that receives nothing and quotes the reason. The fault is the primary's, so the member itself
+// is well.
 const WithoutStream = "it does not stream: "
 
 // Fails tells whether an error of the member itself may keep it from what its goal asks.

@@ -22,11 +22,12 @@ type Slot struct {
 	Synced   bool `json:"synced,omitempty"`
 }
 
-// Invalid tells whether PostgreSQL has invalidated it, so that it keeps nothing and serves no consumer; from 16 on for any reason.
+// Invalid tells whether PostgreSQL has invalidated it, so that it keeps nothing and serves no consumer; from PostgreSQL 16 on for any
+// reason.
 func (s Slot) Invalid() bool { return s.WALStatus == "lost" }
 
 // LeftBehind tells whether a slot on a replica should be dropped: it keeps WAL for an absent consumer, or it is a former primary's own
-// failover slot, which blocks slot synchronisation. A slot in use is wanted there (a receiver or, from 16 on, logical decoding), and
+// failover slot, which blocks slot synchronisation. A slot in use (by a receiver or, from 16 on, by logical decoding) is wanted there, and
 // a synced one belongs to PostgreSQL and cannot be dropped.
 func (s Slot) LeftBehind() bool {
 	return !s.Active && !s.Synced && (s.Failover || s.Held >= 0 && !s.Invalid())

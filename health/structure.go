@@ -2,19 +2,20 @@ package health
 
 import "mainstay/controller/platform"
 
-// Structure is what a check of the structure of a member's data has shown: tables, indexes, visibility maps and files, by the server's own
+// Structure is the result of checking the structure of a member's data (tables, indexes, visibility maps, files) by the server's own
 // functions. It is evidence for people: it excludes no member.
 type Structure struct {
-	// Running: it is not at its end. Waiting is why nothing is checked at the moment. Percent is by the bytes of the databases.
+	// Running: it has not reached its end. Waiting is the reason why it checks nothing at the moment. Percent is the share of the databases'
+	// bytes.
 	Running bool   `json:"running,omitempty"`
 	Waiting string `json:"waiting,omitempty"`
 	Percent int    `json:"percent,omitempty"`
-	// Complete: it has looked at everything. Ended is why it ended before; "" if it did not.
+	// Complete: it has checked everything. Ended is the reason why it ended before that; "" if it did not.
 	Complete bool   `json:"complete,omitempty"`
 	Ended    string `json:"ended,omitempty"`
 	AgeMS    int64  `json:"ageMS,omitempty"`  // since it ended, in milliseconds
 	TookMS   int64  `json:"tookMS,omitempty"` // milliseconds, with its pauses
-	// Position is how far the server was when it began. Version is the major version of that server, Standby its role.
+	// Position is the server's WAL position when it began. Version is the major version of that server, Standby its role.
 	Position platform.LSN `json:"position,omitempty"`
 	Version  int          `json:"version,omitempty"`
 	Standby  bool         `json:"standby,omitempty"`
@@ -28,7 +29,7 @@ type Structure struct {
 	GaveWay int64 `json:"gaveWay,omitempty"`
 	// Unverified are the reasons for which relations have no verdict, those with most relations first, and at most 100.
 	Unverified []StructureReason `json:"unverified,omitempty"`
-	// Damage is what was found, at most 100 relations; Checks counts all.
+	// Damage lists at most 100 damaged relations; Checks counts all relations.
 	Damage []StructureDamage `json:"damage,omitempty"`
 }
 
@@ -40,7 +41,7 @@ type StructureCounts struct {
 	Unverified int64 `json:"unverified,omitempty"`
 }
 
-// StructureReason is why a check gave no verdict, and on how many relations.
+// StructureReason is a reason for which checks gave no verdict, with the number of relations.
 type StructureReason struct {
 	Check     string `json:"check"`
 	Why       string `json:"why"`
@@ -66,7 +67,7 @@ type StructureFinding struct {
 	Text  string `json:"text"`            // as the server said it
 }
 
-// Looked tells whether tables or indexes were verified at all: without the extensions only files are.
+// Looked tells whether tables or indexes were verified at all: without the extensions, only files are.
 func (s *Structure) Looked() bool { return s.Checks["heap"].Clean+s.Checks["btree"].Clean > 0 }
 
 // Whole tells whether it has reached its end, has verified tables or indexes, and has found nothing.

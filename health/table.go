@@ -52,8 +52,8 @@ const (
 	listed  = "mainstay controllers list"
 )
 
-// table has every kind, the worst first: two primaries may lose data; a pending decision or a lost primary stops the service; a lack
-// of replicas stops it soon; the rest reduces protection.
+// table lists every kind, the worst first: two primaries may lose data; a pending decision or a lost primary stops the service; a lack of
+// replicas stops it soon; the others reduce protection.
 var table = []Description{
 	{TwoPrimaries, Critical, aboutMember,
 		"A second member of the cluster runs writable, and its agent has the order to stop it. With `acks` of 1 or more it acknowledges " +
@@ -93,7 +93,7 @@ var table = []Description{
 		"Bring the named members back, or decide with `mainstay failover CLUSTER --to MEMBER --accept-loss REASON`; " +
 			"`mainstay help runbook` says how, under \"A failover waits\".", explain},
 	{SiteLost, Critical, aboutSite,
-		"Nothing of a whole site is heard. Its clusters fail over to another site as their `across-sites` says.",
+		"No agent, controller or app server of the site answers. Its clusters fail over to another site as their `across-sites` says.",
 		"Look at the site's power and links, and at each cluster with `mainstay explain CLUSTER`.", explain},
 	{AppsCutOff, Critical, aboutMember,
 		"The app servers of the primary's site are well and do not reach the primary. It is handed over automatically, or the line " +
@@ -119,7 +119,7 @@ var table = []Description{
 		"Continue the processes that the line names (`kill -CONT`), or look at the disk. Otherwise switch over and restart the member.",
 		explain},
 	{TablespaceShared, Critical, aboutMember,
-		"Two members on one machine have the folder of a tablespace in common, as after a `CREATE TABLESPACE` on a path that both can write: " +
+		"Two members on one machine share the folder of a tablespace, for example after a `CREATE TABLESPACE` on a path that both can write: " +
 			"PostgreSQL's replay does not refuse a folder that another server uses. Each overwrites the other's files.",
 		"Stop using the tablespace: the line says how. Then compare the members, because pages may be lost already.",
 		"mainstay integrity check CLUSTER  # once the tablespace is dropped"},
@@ -127,13 +127,13 @@ var table = []Description{
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
 			"The line says who paused it, since when and why.",
-		"Ask them whether their work is over, then run `mainstay resume CLUSTER`.", explain},
+		"Ask whether the work is over, then run `mainstay resume CLUSTER`.", explain},
 	{ClonedMachine, Warning, aboutHost,
-		"A second agent reports as the same host, as from a copied virtual machine. It is not obeyed.",
+		"A second agent reports as the same host, for example from a copied virtual machine. The controllers ignore it.",
 		"Stop the copy.", onHost},
 	{OlderDisk, Warning, aboutMember,
 		"The host came back with an older copy of its disk: it was restored from a backup or a snapshot, or a copy of it was started while " +
-			"it was away. What the member's data acknowledged does not count, and it starts no primary of the epoch in force. It rejoins " +
+			"it was away. Earlier acknowledgements of the member do not count, and its agent starts no primary of the epoch in force. It rejoins " +
 			"automatically from another primary.",
 		"Make sure that the other machine of that name stays off. If no other member can lead, `mainstay explain` says how to accept the " +
 			"loss of what this copy lacks.", explain},
@@ -156,7 +156,7 @@ var table = []Description{
 			"then remove it with `mainstay controllers remove`.", listed},
 	{RecoveryBlocked, Warning, aboutCluster,
 		"A failover happened within the last minute, so the next one that rests on inference waits.",
-		"Look at what happened, then lift the block with `mainstay ack CLUSTER`.", explain},
+		"Read why with `mainstay history CLUSTER`, then lift the block with `mainstay ack CLUSTER`.", explain},
 	{DurabilityReduced, Warning, aboutCluster,
 		"Commits wait for fewer replicas than the platform file asks for.",
 		"Bring replicas back; `mainstay explain CLUSTER` says which ones count.", explain},
@@ -167,8 +167,8 @@ var table = []Description{
 		"The host's power was cut, by an operator or for a failover.",
 		"Give it back with `mainstay unfence HOST` when it is sound.", explain},
 	{NotAdoptable, Warning, aboutCluster,
-		"Data that is already there cannot be taken over: a member lacks what Mainstay needs, does not run, or has the data of another " +
-			"cluster. Nothing is changed until all of it is there.",
+		"Mainstay cannot take over existing data: a member lacks a requirement, does not run, or has the data of another " +
+			"cluster. Mainstay changes nothing until every requirement is met.",
 		"Add the lines and statements that the evidence names; each agent checks again.", explain},
 	{ProgramNotAllowed, Warning, AboutController,
 		"A controller's own file does not allow a program that the platform file names.",
@@ -181,37 +181,38 @@ var table = []Description{
 		"An app server fails its checks, or its agent cannot run it. The line says why.",
 		"Run `mainstay local` on its host.", onHost},
 	{ReplicaMissing, Warning, aboutMember,
-		"One replica less: its agent is silent or cannot manage it. It returns automatically once its agent reports " +
+		"The cluster lacks a replica: its agent is silent or cannot manage it. It returns automatically once its agent reports " +
 			"it, unless the line names a cause.",
 		"Look at its host, and repair what the line names.", onHost},
 	{ReplicaNotStreaming, Warning, aboutMember,
-		"One replica less: it receives nothing from its upstream. It returns automatically, also by rewind or clone, unless the line says that " +
-			"PostgreSQL does not start there or that the primary has the WAL it needs.",
+		"The cluster lacks a replica: it receives nothing from its upstream. It returns automatically, also by rewind or clone, " +
+			"unless the line says that PostgreSQL does not start there or that the primary has the WAL it needs.",
 		"Look at its host, and repair what the line names; `mainstay help runbook` says what is tried, under \"A replica does not come " +
 			"back\".", explain},
 	{SettingsTooLow, Warning, aboutMember,
 		"A replica has less of `max_connections`, `max_worker_processes`, `max_wal_senders`, `max_prepared_transactions` or " +
 			"`max_locks_per_transaction` than its primary. It acknowledges commits, replays nothing, and would end when promoted.",
-		"Its agent restarts it with as much. Raise the setting in that host's own configuration, before the primary's.", ""},
+		"Its agent restarts it with the primary's value. Raise the setting in that host's own configuration " +
+			"before you raise it on the primary.", ""},
 	{ReplayPaused, Warning, aboutMember,
 		"Replay is paused on a replica (`pg_wal_replay_pause`). It acknowledges commits, shows none of them, and cannot take over in a " +
 			"switchover; a failover may still promote it, which ends the pause.",
 		"Run `SELECT pg_wal_replay_resume()` there.", ""},
 	{AgentError, Warning, aboutMember,
-		"An act of the agent fails again and again, PostgreSQL runs and refuses the agent (the text is PostgreSQL's own), or a setting keeps " +
+		"A task of the agent fails repeatedly, PostgreSQL runs but refuses the agent (the text is PostgreSQL's own), or a setting keeps " +
 			"an adopted member from being sealed.",
 		"Read the text, then the agent's log: `journalctl -u mainstay-agent`.", onHost},
 	{HostBusy, Warning, aboutHost,
 		"Some task of the host waited for a CPU in at least " + percent(busyCPU) + " of the last minute, or every task with work waited for " +
-			"a disk in at least " + percent(busyIO) + ". No lease runs longer for it. " +
+			"a disk in at least " + percent(busyIO) + ". This extends no lease. " +
 			"Where CPUs are short, a primary that hangs is given up to three times as long.",
-		"Find what loads it, before a lease ends late.", explain},
+		"Find the cause of the load before a lease lapses.", explain},
 	{WALSendersTaken, Warning, aboutMember,
-		"Every WAL sender of the primary is taken, also by clients of yours, and a replica waits for one. Mainstay ends none of them.",
+		"All WAL senders of the primary are in use, some by your own clients, and a replica waits for one. Mainstay ends none of them.",
 		"End a client that the line names, or raise `max_wal_senders`, on replicas first.", explain},
 	{TablespaceMissing, Warning, aboutMember,
-		"A replica's host lacks the folder of a tablespace that its primary has. The replica's replay ends where the tablespace was made: at " +
-			"once, or once it gets there if its replay is delayed or paused.",
+		"A replica's host lacks the folder of a tablespace that its primary has. Replay there stops at the record that created the tablespace: " +
+			"at once, or later if replay is delayed or paused.",
 		"Make the folder there, empty, and give it to PostgreSQL's user. The replica then continues automatically.", onHost},
 	{SettingOverridden, Warning, aboutMember,
 		"The user's files override a setting that Mainstay manages: `ALTER SYSTEM` (`postgresql.auto.conf`), or a file that is read after " +
@@ -220,7 +221,7 @@ var table = []Description{
 		"Run the statements in the line there.", ""},
 	{CollationsDiffer, Warning, aboutMember,
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
-			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equals it is chosen last.",
+			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equal candidates it is promoted last.",
 		"Bring the host to the primary's version of the library. If all hosts have the new one, run `REINDEX DATABASE` and " +
 			"`ALTER DATABASE ... REFRESH COLLATION VERSION`, for collations of columns `ALTER COLLATION ... REFRESH VERSION`.", ""},
 	{ArchivingFails, Warning, aboutMember,
@@ -232,11 +233,11 @@ var table = []Description{
 		"A replica that may lead has had no good copy of a failover slot for 2 min, so the slot's consumer would not follow a promotion.",
 		"Set `sync_replication_slots = on` and `hot_standby_feedback = on` there, then read its PostgreSQL's log.", ""},
 	{SlotLeftBehind, Warning, aboutMember,
-		"A replica keeps WAL, and with a logical slot dead rows of the catalogs, for replication slots of yours that are unused there, " +
+		"A replica keeps WAL (for a logical slot also dead rows of the catalogs) for replication slots of yours that are unused there, " +
 			"as after a change of primary.",
 		"Bring the consumer back if it belongs there. Otherwise set it up on the primary, and drop the slot with the statement in the line.", ""},
 	{CertificateExpires, Warning, aboutHost,
-		"The certificate of the host's agent ends within 60 days, or has ended. Its date alone stops nothing.",
+		"The certificate of the host's agent expires within 60 days, or has expired. An expired certificate stops nothing.",
 		"Run `mainstay cert issue --role agent --name HOST`, install the files and reload the agent with `systemctl reload mainstay-agent`.",
 		"mainstay cert issue --role agent --name HOST"},
 
@@ -247,7 +248,7 @@ var table = []Description{
 
 func percent(n int) string { return strconv.Itoa(n) + "%" }
 
-// Descriptions are those of all kinds, the worst first.
+// Descriptions returns the descriptions of all kinds, the worst first.
 func Descriptions() []Description { return slices.Clone(table) }
 
 // Describe returns the description of a kind; false for one that this version does not know.

@@ -70,7 +70,7 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	return true
 }
 
-// isOtherRun tells whether another run speaks for the host. If the log has no run for it, the first run that was heard does.
+// isOtherRun tells whether another run speaks for the host: the run in the log or, if the log has none, the first that was heard.
 func (v *View) isOtherRun(r *Report, bound string, hold, now time.Duration) bool {
 	if r.RunID == bound {
 		return false
