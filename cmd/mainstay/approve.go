@@ -57,7 +57,7 @@ func (p *program) approve(ctx context.Context, name string, wait time.Duration, 
 		return err
 	}
 	if a.why == "" {
-		a.why = "the failover does not wait for an approval now; one given beforehand counts if it comes to need it"
+		a.why = "the failover does not wait for an approval now; yours counts if it needs one later"
 	}
 	plan := wire.OperationAnswer{Operation: a.operation, DryRun: dryRun, Plan: []string{a.cluster + ": " + a.why}}
 	if dryRun {
@@ -73,7 +73,7 @@ func (p *program) approve(ctx context.Context, name string, wait time.Duration, 
 	return p.follow(ctx, s, operationOf(a.cluster, a.operation), wait)
 }
 
-// approval is a running failover; why says what it would do if it were approved, "" where it does not wait for approval.
+// approval is a running failover; why says what an approval would make it do, "" where it does not wait for one.
 type approval struct{ operation, cluster, why string }
 
 func approvals(st wire.Status) (all []approval) {

@@ -33,14 +33,14 @@ func (p *program) remember(name string, s wire.Status) {
 	if err != nil {
 		return
 	}
-	defer os.Remove(tmp.Name()) // gone already where the rename has worked
+	defer os.Remove(tmp.Name()) // there is no such file after a successful rename
 	_, err = tmp.Write(data)
 	if err = errors.Join(err, tmp.Close()); err == nil {
 		_ = os.Rename(tmp.Name(), path)
 	}
 }
 
-// recall returns the last status, and whether there is one.
+// recall returns the last status, and false if there is none.
 func (p *program) recall(name string) (s wire.Status, ok bool) {
 	path, err := p.cacheFile(name)
 	if err != nil {

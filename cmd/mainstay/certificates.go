@@ -10,7 +10,7 @@ import (
 	"mainstay/controller/identity"
 )
 
-// certificate is what cert show prints of a certificate. No key is ever read for it.
+// certificate is the part of a certificate that cert show prints. It never reads a key.
 type certificate struct {
 	File      string `json:"file"`
 	Holder    string `json:"holder"`

@@ -25,7 +25,7 @@ func (p *program) yes(ctx context.Context, already bool, question string) error 
 	return refusedf("not confirmed; nothing was changed")
 }
 
-// errNoTerminal is returned where a question cannot be asked: silence is no consent, whatever called the command.
+// errNoTerminal is returned where a question cannot be asked: no answer is no consent, whichever program ran the command.
 var errNoTerminal = refusedf("there is no terminal to confirm on, so nothing was changed; check with --dry-run, then add --yes")
 
 // typed makes the operator type a name before something that cannot be undone (S4); already is --yes.

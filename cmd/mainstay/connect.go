@@ -149,7 +149,7 @@ func (p *program) ask(ctx context.Context, s *session, method, path string, in, 
 	if method == http.MethodGet || !errors.Is(err, wire.ErrNoLeader) {
 		return err
 	}
-	// Without a leader nothing was carried out, and an election takes a second or two: so ask again.
+	// Without a leader nothing was carried out, and an election takes a second or two, so the request is repeated.
 	waiting, stop := context.WithTimeout(ctx, electionWait)
 	defer stop()
 	for errors.Is(err, wire.ErrNoLeader) {

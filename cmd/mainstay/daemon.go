@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/config"
 )
 
-// daemon holds what a daemon gets beside its file.
+// daemon holds the inputs of a daemon besides its file.
 type daemon struct {
 	version string
 	log     *zap.Logger

@@ -13,7 +13,7 @@ import (
 	"mainstay/controller/priority"
 )
 
-// runController and runAgent are all that this package knows of the daemons.
+// runController and runAgent are this package's only access to the daemons.
 
 func runController(ctx context.Context, cfg config.Controller, d daemon) error {
 	return raised(ctx, d, func() error {
@@ -27,8 +27,8 @@ func runAgent(ctx context.Context, cfg config.Agent, d daemon) error {
 	})
 }
 
-// collectAt makes garbage collections rarer than Go's default: a daemon's heap is a few MB, which its reports and barriers fill again
-// within seconds, and an idle one should cost nothing.
+// collectAt makes garbage collections rarer than Go's default. A daemon's heap is a few MB; its reports and barriers would fill it again
+// within seconds, and an idle daemon should cost nothing.
 const collectAt = 400
 
 // raised runs a daemon at a raised CPU priority, which its child processes do not inherit. Where that is not permitted, the log

@@ -67,14 +67,14 @@ func (p *program) wanted(file string) (wanted, error) {
 	return wanted{pl, base}, nil
 }
 
-// maxFile is one byte more than a local or platform file may have (1 MiB), so that a larger file is noticed.
+// maxFile is one byte more than the limit of a local or platform file (1 MiB), so that a larger file is noticed.
 const maxFile = 1<<20 + 1
 
 func (p *program) read(file string) ([]byte, error) {
 	if file == "-" {
 		return io.ReadAll(io.LimitReader(p.stdin, maxFile))
 	}
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe without a writer is empty, instead of waited for
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // so that a named pipe without a writer reads as empty
 	if err != nil {
 		return nil, config.Unreadable(file, err)
 	}

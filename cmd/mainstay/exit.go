@@ -40,7 +40,7 @@ type timeoutError struct{ what string }
 
 func (e timeoutError) Error() string { return e.what }
 
-// unprintedError is returned when standard output does not take the answer.
+// unprintedError is returned when the answer cannot be written to standard output.
 type unprintedError struct{ err error }
 
 func (e unprintedError) Error() string {

@@ -60,7 +60,7 @@ func checkFailover(req wire.FailoverRequest, wait time.Duration) error {
 	return checkName("--to", req.To)
 }
 
-// failover first shows what may be lost (S4: the operator is told before), and then asks for the cluster's name.
+// failover first shows what may be lost (S4 requires that the operator knows beforehand), then asks for the cluster's name.
 func (p *program) failover(ctx context.Context, cluster string, req wire.FailoverRequest, wait time.Duration, yes bool) error {
 	s, err := p.connect()
 	if err != nil {

@@ -116,7 +116,7 @@ func (f *follower) stopped(ctx context.Context, wait time.Duration) error {
 	return fmt.Errorf("interrupted while %s was running; %s", f.name, more)
 }
 
-// passing tells whether a change of leader causes the error, so that the next attempt may succeed (S7).
+// passing tells whether a change of leader causes the error: then the next attempt may succeed (S7).
 func passing(err error) bool {
 	var away *wire.UnreachableError
 	var answer *wire.RefusalError

@@ -17,8 +17,8 @@ func (p *program) helpVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [TOPIC]",
 		Short: "Explain a verb, a problem or a page of the guide",
-		Long: `Explain a verb or a problem that mainstay status shows, or print a page of the guide or the section of one. All of it is in this binary. Without
-a topic, list all topics. Case does not matter.`,
+		Long: `Explain a verb or a problem that mainstay status shows, or print a page or a section of the guide. All of it is in
+this binary. Without a topic, list all topics. Case does not matter.`,
 		Example:           "  mainstay help\n  mainstay help PrimaryStuck\n  mainstay help site switchover\n  mainstay help runbook | less",
 		ValidArgsFunction: completeTopics,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -20,8 +20,8 @@ const (
 	askAgent = 3 * time.Second
 )
 
-// leaderless tells whether an error means that no leader answers, so that only the agents can be asked. A refused certificate
-// does not: those controllers run, and may have a leader.
+// leaderless tells whether an error means that no leader answers, so that only the agents can be asked. A refused certificate does not mean
+// that: those controllers run, and may have a leader.
 func leaderless(err error) bool {
 	var away *wire.UnreachableError
 	var answer *wire.RefusalError

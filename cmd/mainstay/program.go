@@ -16,7 +16,7 @@ import (
 	"mainstay/controller/config"
 )
 
-// program is one run of the command with everything it touches, so that tests can replace all of it.
+// program is one run of the command with all its inputs and outputs, so that tests can replace them.
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -58,7 +58,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return codeOf(err)
 }
 
-// output is standard output. It remembers that a write failed, wherever that was: a command whose answer is lost has not succeeded.
+// output is standard output. It remembers a failed write: a command whose answer is lost has not succeeded.
 type output struct {
 	to  io.Writer
 	err error // unprintedError: of the first write that failed

@@ -19,8 +19,8 @@ func (p *program) statusVerb() *cobra.Command {
 remaining lease and protection; then the problems, the worst first, and the command to run next. mainstay help PROBLEM
 explains a problem and what to do about it.
 
-Where no leader answers, the agents are asked directly for the remaining leases, which members keep a primary by their
-promises, and for how long the promises bind them. The exit code is then 1.`,
+Where no leader answers, the agents are asked directly for the remaining leases, for the members whose promises keep a
+primary running, and for how long the promises bind them. The exit code is then 1.`,
 		Example: "  mainstay status\n  mainstay status --watch\n  mainstay status --output json",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {

@@ -82,7 +82,7 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 // backupsEvery is how often a switchover that waits for a base backup is asked for again.
 const backupsEvery = time.Second
 
-// afterBackups begins an operation once no base backup stands in its way, which it waits for as long as bound.
+// afterBackups begins an operation once no base backup prevents it; it waits for that at most bound.
 func (p *program) afterBackups(ctx context.Context, bound time.Duration, begin func() error) error {
 	waiting, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()

@@ -69,7 +69,7 @@ type checked struct {
 	File     string   `json:"file"`
 	Kind     string   `json:"kind,omitempty"`
 	Mistakes []string `json:"mistakes"`
-	// Notes name further changes that the file needs to work.
+	// Notes name changes in other files without which this one does not work.
 	Notes []string `json:"notes,omitempty"`
 }
 
