@@ -31,16 +31,16 @@ type Loop interface {
 	Snapshot(ctx context.Context) (loop.Snapshot, error)
 }
 
-// States is the applied state of this controller.
+// States gives the applied state of this controller.
 type States interface {
 	State() *state.State
-	// Changed is closed after the next change of State, or of leadership. Call it before State, or a change is missed.
+	// Changed is closed after the next change of State or leadership. Call it before State; otherwise a change may be missed.
 	Changed() <-chan struct{}
 }
 
 // Controllers is the controllers' own list and this controller's role in it.
 type Controllers interface {
-	// Leading tells whether this controller takes itself for the leader; Leader names the leader that it knows, "" for none.
+	// Leading tells whether this controller believes that it leads; Leader names the leader that it knows, "" for none.
 	Leading() bool
 	Leader() (name, address string)
 	Identity() wire.Identity
@@ -53,10 +53,10 @@ type Controllers interface {
 	Transfer(ctx context.Context, to string) error
 }
 
-// Confirmed is this controller's knowledge of the logs of others: which entry each has had, by process (S3).
+// Confirmed is this controller's knowledge of other controllers' logs: the highest entry of each, by process (S3).
 type Confirmed interface {
 	Note(log, process string, entry uint64)
-	// Before is the highest entry of earlier processes, 0 for not known.
+	// Before is the highest entry of earlier processes; 0 if it is not known.
 	Before(log, process string) uint64
 }
 

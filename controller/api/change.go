@@ -15,7 +15,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// proposeTries is how often a command is made again because the cluster has changed meanwhile.
+// proposeTries is how often a command is planned again because the cluster has changed meanwhile.
 const proposeTries = 3
 
 // subject is the leader's view of a cluster at one moment.
@@ -47,8 +47,8 @@ type planned struct {
 	answer wire.OperationAnswer
 }
 
-// propose plans on the present state and commits the plan, and again if the cluster has changed meanwhile: a plan is committed on
-// the version on which it was judged.
+// propose plans on the present state and commits the plan. If the cluster has changed meanwhile it plans again, because a plan is committed
+// only on the version for which it was made.
 func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*subject) (planned, error)) (any, error) {
 	for try := 1; ; try++ {
 		s, err := a.subjectOf(ctx, q)
@@ -143,12 +143,12 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	return p, nil
 }
 
-// awaitsBackups says which base backups a switchover has to wait for, "" for none.
+// awaitsBackups names the base backups that a switchover must wait for, "" for none.
 func (s *subject) awaitsBackups() string {
 	return strings.Join(decide.Texts(decide.AwaitedBackups(s.snapshot.Input, s.c.Name)), "; ")
 }
 
-// quiet says why no operation can begin now.
+// quiet is the reason why no operation can begin now; nil if one can.
 func (s *subject) quiet() error {
 	switch {
 	case s.c.Primary == "":

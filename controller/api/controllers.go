@@ -12,7 +12,7 @@ import (
 
 func (a *API) identity(context.Context, *request) (any, error) { return a.Controllers.Identity(), nil }
 
-// controllers is answered by every controller, also without a leader.
+// controllers answers on every controller, also without a leader.
 func (a *API) controllers(ctx context.Context, _ *request) (any, error) {
 	return a.Controllers.List(ctx)
 }
@@ -77,12 +77,12 @@ func checkAddress(field, address string) error {
 	return nil
 }
 
-// livez says that the process serves.
+// livez answers that the process serves requests.
 func (a *API) livez(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]string{"controller": a.Name, "live": "yes"})
 }
 
-// readyz says that this controller knows a leader and has the platform's state.
+// readyz answers whether this controller knows a leader and has the platform's state.
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 	status, why := http.StatusOK, "yes"
 	if leader, _ := a.Controllers.Leader(); a.States.State().PlatformID == "" {

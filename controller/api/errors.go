@@ -81,8 +81,8 @@ func timedOut(err error) *faultError {
 	return &faultError{status: http.StatusGatewayTimeout, code: codeTimeout, err: err}
 }
 
-// notLeader names the leader or, where there is none, the cause. The next command is named once, by the client: without a leader every
-// controller says so.
+// notLeader names the leader or, where there is none, the cause. The client names the next command, once: without a leader every controller
+// gives this answer.
 func (a *API) notLeader() *faultError {
 	f := &faultError{status: http.StatusMisdirectedRequest, code: codeNotLeader}
 	name, address := a.Controllers.Leader()

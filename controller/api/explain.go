@@ -49,7 +49,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
-// couldSwitch names the member that a switchover would promote, and what stands in its way.
+// couldSwitch names the member that a switchover would promote, and the reasons that prevent it.
 func (s *subject) couldSwitch() (target string, blockers []string) {
 	if err := s.quiet(); err != nil {
 		return "", []string{err.Error()}
@@ -82,7 +82,7 @@ func severalSites(p *platform.Platform) bool {
 	return len(sites) > 1
 }
 
-// raftRoom says when the timings in force may differ.
+// raftRoom says under which load the timings in force may differ.
 const raftRoom = "up to twice that on a controller with scheduling delay, as far as half of the shortest lease allows"
 
 // timings is the table of a cluster's timings, derived from its lease or fixed.

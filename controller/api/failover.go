@@ -10,8 +10,8 @@ import (
 	"mainstay/controller/wire"
 )
 
-// failover carries out an operator's decision (S4): by name, with a reason, for one attempt, with a separate field for whether it
-// replaces the fence. It begins an attempt, or joins the one that waits for exactly this decision.
+// failover carries out an operator's decision (S4): by name, with a reason, for one attempt, with a separate field for whether it replaces
+// the fence. It begins an attempt, or joins the running one that waits for this decision.
 func (a *API) failover(ctx context.Context, q *request) (any, error) {
 	var req wire.FailoverRequest
 	if err := q.body(&req); err != nil {
@@ -68,7 +68,7 @@ func (s *subject) failoverPlan(req wire.FailoverRequest) []string {
 	}
 }
 
-// failoverWarnings tells what may be lost before the operator decides (S4).
+// failoverWarnings tells the operator before the decision what may be lost (S4).
 func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 	out := []string{s.loss(req.To)}
 	if why := s.behind(req.To); why != "" {

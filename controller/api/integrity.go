@@ -10,7 +10,7 @@ import (
 	"mainstay/health"
 )
 
-// clearDamage sets the evidence against a member's data aside, for an operator's reason. The same evidence excludes the member no more.
+// clearDamage sets the evidence against a member's data aside, for an operator's reason. The same evidence no longer excludes the member.
 func (a *API) clearDamage(ctx context.Context, q *request) (any, error) {
 	var req wire.ClearRequest
 	if err := q.body(&req); err != nil {
@@ -38,7 +38,7 @@ func (s *subject) clearDamage(req wire.ClearRequest) (planned, error) {
 		evidence = health.JoinDamage(evidence, r.Damage) // more may have been found since the verdict
 	}
 	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason), Cleared: evidence}
-	if m.ClearedAs == cmp.Or(m.DamagedAs, m.Incarnation) { // what was set aside before stays so: its data is still the same
+	if m.ClearedAs == cmp.Or(m.DamagedAs, m.Incarnation) { // evidence that was set aside before stays so: the data is still the same
 		j.Cleared = health.JoinDamage(m.Cleared, evidence)
 	}
 	return planned{cmd: state.Command{Judge: j}, answer: wire.OperationAnswer{Plan: []string{

@@ -23,14 +23,14 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("mainstay_"+name, help, labels, nil)
 }
 
-// The metrics of a controller. Only the leader has those of clusters and members: a sum over controllers counts nothing twice.
+// The metrics of a controller. Only the leader exports those of clusters and members, so that a sum over controllers counts nothing twice.
 var (
 	mLeader    = desc("is_leader", "1 if this controller leads and has applied all earlier entries.")
 	mTerm      = desc("raft_term", "Raft's current term.")
 	mApplied   = desc("raft_applied_index", "Index of the last command applied.")
 	mElections = desc("elections_total", "Elections this controller has won.")
 	mReports   = desc("reports_total", "Reports accepted from agents.")
-	mBarriers  = desc("ticks_total", "Ticks proposed as leader.")
+	mBarriers  = desc("ticks_total", "Barriers proposed as leader.")
 	mCommands  = desc("commands_total", "Commands proposed as leader.")
 	mRefused   = desc("commands_refused_total", "Commands that were refused or failed.")
 
@@ -169,7 +169,7 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	}
 }
 
-// lastFailover is the duration of the last successful failover, by the leaders' wall clocks; 0 for none.
+// lastFailover is the duration of the last successful failover by the leaders' wall clocks; 0 if there was none.
 func lastFailover(cl *state.Cluster) time.Duration {
 	for i := len(cl.Operations) - 1; i >= 0; i-- {
 		o := &cl.Operations[i]

@@ -36,7 +36,7 @@ func (a *API) observations(ctx context.Context, q *request) (any, error) {
 	return nil, a.Loop.Observations(ctx, v)
 }
 
-// confirmed tells another controller the highest entry known of its log.
+// confirmed answers another controller with the highest entry of its log that is known here.
 func (a *API) confirmed(_ context.Context, q *request) (any, error) {
 	query := q.URL.Query()
 	if query.Get("log") == "" || query.Get("process") == "" {

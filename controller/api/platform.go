@@ -26,8 +26,8 @@ func (a *API) platform(ctx context.Context, _ *request) (any, error) {
 	return wire.PlatformAnswer{Version: s.PlatformVersion, Platform: s.Applied()}, nil
 }
 
-// apply stores a platform. It does not rely on the client's check: it checks the file's rules again, then what the step from the
-// platform in force would break.
+// apply stores a platform. It does not rely on the client's check: it checks the file's rules again, then the effects of the change from
+// the platform in force.
 func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	var req wire.ApplyRequest
 	if err := q.body(&req); err != nil {
@@ -74,8 +74,8 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
-// notAllowed names, for each controller, the programs of a platform that its own file does not allow: it would not run them. That
-// does not refuse the platform, because the files may follow.
+// notAllowed names, for each controller, the programs of a platform that its own file does not allow: it would not run them. The platform
+// is accepted nevertheless, because those files may be changed later.
 func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []string) {
 	wanted := p.Programs()
 	if len(wanted) == 0 {
@@ -115,8 +115,8 @@ func stillGuarded(snapshot loop.Snapshot, next *platform.Platform) error {
 	return nil
 }
 
-// unwatched refuses to require a watchdog of a host where none is armed: the primary there would get no more lease, and be killed.
-// It is not a rule of the log, which does not see reports.
+// unwatched refuses to require a watchdog of a host where none is armed: the primary there would get no more lease, and be killed. The log
+// cannot hold this rule, because it does not see reports.
 func unwatched(in decide.Input, next *platform.Platform) error {
 	if in.State.Platform == nil {
 		return nil
@@ -139,8 +139,8 @@ func unwatched(in decide.Input, next *platform.Platform) error {
 	return nil
 }
 
-// unpermitted refuses to run an app with its primary while an agent reports nothing of its instance: that instance may run without a
-// permit, and so would keep running on any site and could not be counted out. It is not a rule of the log, which does not see reports.
+// unpermitted refuses to run an app with its primary while an agent does not report its instance: that instance may run without a permit,
+// so it would keep running on any site and could not be counted out. It is not a rule of the log, which does not see reports.
 func unpermitted(in decide.Input, next *platform.Platform) error {
 	if in.State.Platform == nil {
 		return nil

@@ -10,11 +10,11 @@ import (
 	"mainstay/controller/wire"
 )
 
-// repeats are the requests that every host or controller sends all the time, nearly the same each time.
+// repeats are the requests that every host or controller sends continuously with nearly the same body.
 var repeats = map[string]bool{"POST /v1/report": true, "POST /v1/votes": true}
 
-// repeated lets a handler's requests arrive and its answers leave as differences to those before (wire.Client.Repeat). It stands behind
-// the check of the sender's role.
+// repeated lets a handler's requests arrive and its answers leave as differences to those before (wire.Client.Repeat). It runs after the
+// check of the sender's role.
 func (a *API) repeated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		has := q.Header.Get(wire.HasHeader)
@@ -41,7 +41,7 @@ func (a *API) repeated(next http.Handler) http.Handler {
 	})
 }
 
-// readRepeated gives the whole body of a request.
+// readRepeated returns the whole body of a request.
 func readRepeated(x *delta.Exchange, w http.ResponseWriter, q *http.Request) ([]byte, error) {
 	body, err := readBody(http.MaxBytesReader(w, q.Body, maxBody))
 	title := q.Header.Get(wire.DeltaHeader)
@@ -58,7 +58,7 @@ func readRepeated(x *delta.Exchange, w http.ResponseWriter, q *http.Request) ([]
 	return body, nil
 }
 
-// sendRepeated sends an answer, as a difference if the sender has one that is kept here.
+// sendRepeated sends an answer, as a difference if the sender has an earlier answer that is kept here.
 func sendRepeated(x *delta.Exchange, a *heldAnswer, has string) {
 	answer := a.body.Bytes()
 	h := a.ResponseWriter.Header()

@@ -145,7 +145,7 @@ func answer(w http.ResponseWriter, status int, out any) {
 	json.NewEncoder(w).Encode(out) // the peer is gone if it fails
 }
 
-// refuse answers with the error, and logs it if the controllers caused it.
+// refuse answers with the error, and logs it if the fault is the controllers'.
 func (a *API) refuse(w http.ResponseWriter, q *http.Request, err error) {
 	f := a.faultOf(err)
 	if f.status == http.StatusInternalServerError {

@@ -149,7 +149,7 @@ func protection(in decide.Input, m *platform.Member) wire.Protection {
 	return wire.GuardOf(in.View.Member(m)).On(host, decide.Devices(host))
 }
 
-// lag is the number of bytes between a member and the primary's last known position; -1 where either is not known.
+// lag is the number of bytes between a member and the primary's last known position; -1 if one of the two is not known.
 func lag(primary, m *health.Member) int64 {
 	if primary == nil || m == nil || primary.Position == 0 || position(m) == 0 {
 		return -1

@@ -16,7 +16,7 @@ import (
 // leaveBound bounds the last write before the agent ends.
 const leaveBound = time.Second
 
-// do starts one act. It first records the act's effect on the memory, so that no act is started twice.
+// do starts one act. It records the act in memory first, so that no act is started twice.
 func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duration) {
 	switch act.Kind {
 	case appserver.Persist:
@@ -25,7 +25,7 @@ func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duratio
 	case appserver.Start:
 		if m.tasks.starts.busy() || m.tasks.stops.busy() || m.tasks.kills.busy() {
 			m.tasks.stops.stop()
-			return // the start before hangs, or the stop or kill that ended it is still running and would end this one
+			return // an earlier start hangs, or the stop or kill that ended it still runs and would end this one too
 		}
 		m.moments.changed = now
 		m.recall(func(r appserver.Memory) appserver.Memory { return r.Starting() })

@@ -86,21 +86,22 @@ func (c *command) find(kept started) {
 	}
 }
 
-// cgroup creates or opens the instance's own cgroup; nil if the host has none to offer.
+// cgroup creates or opens the instance's own cgroup; nil if the host has no usable cgroup v2.
 func (c *command) cgroup() *process.Cgroup {
 	if c.host.o.Config.Cgroup == "off" {
 		return nil
 	}
 	group, err := process.Create(process.CgroupName("instance-"+c.name, c.dir))
 	if err != nil {
-		c.host.o.Log.Warn("no cgroup for this app server: a process that detaches itself from it would escape a stop",
+		c.host.o.Log.Warn("this app server has no cgroup: a process that detaches itself would survive a stop",
 			zap.String("instance", c.name), zap.Error(err))
 		return nil
 	}
 	return group
 }
 
-// freshCgroup creates it again for a start: some kernels kill any process that starts in a cgroup that was ever killed (cgroupFD).
+// freshCgroup creates the cgroup again before a start: some kernels kill any process that starts in a cgroup that was killed before
+// (cgroupFD).
 func (c *command) freshCgroup() (*process.Cgroup, error) {
 	group := c.cgroup()
 	if group == nil {
@@ -193,7 +194,7 @@ func (c *command) start(ctx context.Context) error {
 		return fmt.Errorf("%w; correct instances.%s in the agent's file", err, c.name)
 	}
 	h, err := process.Watch(cmd.Process.Pid)
-	if err != nil { // only for lack of descriptors: a child that was not waited for exists
+	if err != nil { // this fails only for lack of descriptors, since an unreaped child exists
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	// The agent's unit protects the agent from the OOM killer, which should choose an app server before the agent and PostgreSQL.

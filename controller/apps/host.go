@@ -70,8 +70,8 @@ func (h *Host) Start(ctx context.Context, group *errgroup.Group, o Options) {
 // Len is the number of app servers that are supervised.
 func (h *Host) Len() int { return len(h.supervisors) }
 
-// Obey takes the goals of app servers from a leader's answer to a report of this run of the agent. s is the clock that was read
-// before that report: permits count from there (L1). An answer that turns this agent away says nothing of them.
+// Obey takes the goals of app servers from a leader's answer to a report of this run of the agent. s is the clock that was read before that
+// report: permits count from there (L1). An answer that refuses this agent contains no goals.
 func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 	turnedAway := answer.Alarm != "" && len(answer.Instances) == 0
 	for name, m := range h.supervisors {
@@ -88,7 +88,7 @@ func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 	defer h.mu.Unlock()
 	for name := range answer.Instances {
 		if h.supervisors[name] == nil && h.unmanaged[name] == "" {
-			h.unmanaged[name] = fmt.Sprintf("the agent's file on %s does not say how it is started: add instances.%s there, and restart the agent",
+			h.unmanaged[name] = fmt.Sprintf("the agent's file on %s does not say how to start it: add instances.%s there, and restart the agent",
 				h.o.Config.Host, name)
 			h.o.Log.Error("app server cannot be managed: add it to the agent's file", zap.String("instance", name))
 		}
@@ -136,8 +136,8 @@ func (h *Host) States() []wire.AppState {
 	return all
 }
 
-// Probe answers load balancers that ask for the app server {name} of the path: 200 while it may get requests, otherwise 503 and
-// why not.
+// Probe answers load balancers that ask for the app server {name} in the path: 200 while it may get requests, otherwise 503 with the
+// reason.
 func (h *Host) Probe(w http.ResponseWriter, r *http.Request) {
 	m := h.supervisors[r.PathValue("name")]
 	if m == nil {

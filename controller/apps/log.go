@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// mostLog is how much output of an app server is kept before it is moved away; startLog is the same before a start.
+	// mostLog is the size from which an app server's output is moved to the older file; startLog is that size before a start.
 	mostLog  = 64 << 20
 	startLog = mostLog / 2
 )

@@ -13,7 +13,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// askPause is the pause between two questions to the agent of an instance's primary; askBound is the least bound of one.
+// askPause is the pause between two requests to the agent of an instance's primary; askBound is the shortest deadline of one.
 const (
 	askPause = 100 * time.Millisecond
 	askBound = 100 * time.Millisecond

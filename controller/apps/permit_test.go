@@ -150,7 +150,7 @@ func TestInstancePermittedByItsPrimary(t *testing.T) {
 		t.Errorf("permitted by the primary's agent for longer than its permit: %+v", r)
 	}
 	h.obey(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(boottime.Now())})
-	h.wait("what the leader's silence means", func(r health.Instance) bool { return strings.Contains(r.Error, "no leader names a goal") })
+	h.wait("what the leader's silence means", func(r health.Instance) bool { return strings.Contains(r.Error, "no leader gives it a goal") })
 	h.restart() // and once more by an agent that has never heard a leader
 	h.wait("permitted by the primary's agent again", func(r health.Instance) bool { return r.ByPrimary && r.Running })
 	if !main.Alive() {

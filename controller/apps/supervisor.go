@@ -70,7 +70,7 @@ type permit struct {
 // tasks are the tasks that may be in progress, each at most once.
 type tasks struct{ looks, starts, stops, kills, keeps, drains, asks, tidies task }
 
-// moments are readings of CLOCK_BOOTTIME.
+// moments are points in time, as readings of CLOCK_BOOTTIME.
 type moments struct {
 	changed time.Duration // when the last start began or ended; looks begun before are out of date
 	keep    time.Duration // no write before this, after a failure
@@ -181,7 +181,7 @@ func (m *supervisor) looked(err error) {
 	default:
 		m.seen = g.seen
 		if m.cfg.Unit != "" && g.seen.Process == health.ProcessRunning && !g.seen.Starting {
-			delete(m.faults, "start") // it runs nevertheless: systemd's job may outlive the wait for it
+			delete(m.faults, "start") // it runs all the same: systemd's job may outlive the wait for it
 		}
 		m.memory = m.memory.Looked(m.seen, boottime.Now())
 	}
@@ -239,7 +239,7 @@ func (m *supervisor) snapshot() health.Instance {
 	return r
 }
 
-// tell reports changes that others wait for at once.
+// tell asks for a report at once if others wait for the change.
 func (m *supervisor) tell() {
 	r := m.snapshot()
 	r.PermitLeft, r.From = 0, 0
@@ -265,8 +265,8 @@ func (m *supervisor) wants(g platform.InstanceGoal, named bool, of platform.Age,
 	g = appserver.Confirm(m.goal, g, named)
 	if g == m.goal {
 		if !named && g != (platform.InstanceGoal{}) {
-			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; " +
-				"to leave it alone, delete instances." + m.name + " from the agent's file"
+			m.faults["goal"] = "no leader gives it a goal any more: it was removed from the platform, or this host is fenced; " +
+				"to keep it running without Mainstay, delete instances." + m.name + " from the agent's file"
 		}
 		return
 	}
@@ -285,7 +285,7 @@ func (m *supervisor) permitted(end time.Duration, byPrimary bool) {
 	}
 }
 
-// hears notes that a leader has answered without naming the instance: then the agent of the primary is not asked.
+// hears records that a leader has answered without naming the instance; the agent of the primary is then not asked.
 func (m *supervisor) hears() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -31,7 +31,7 @@ func (m Memory) Looked(s Seen, now time.Duration) Memory {
 	}
 	if s.Process == health.ProcessEnded {
 		if m.StopFrom != 0 && m.EndedAt == 0 {
-			m.Starts = max(0, m.Starts-1) // it was stopped on purpose: that start has not failed
+			m.Starts = max(0, m.Starts-1) // the stop was intended, so the start has not failed
 		}
 		m.StopFrom, m.KilledAt, m.DrainFrom, m.Told, m.Drained = 0, 0, 0, false, false
 	}
@@ -48,7 +48,7 @@ func (m Memory) Starting() Memory {
 	return m
 }
 
-// Goal takes in a new goal: a new wish to run it, and a new restart, allow new attempts.
+// Goal takes in a new goal. A new goal to run the instance, or a new restart, allows new attempts.
 func (m Memory) Goal(old, next platform.InstanceGoal) Memory {
 	wanted := next.Want == platform.WantRunning && old.Want != platform.WantRunning
 	if wanted {

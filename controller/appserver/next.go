@@ -18,11 +18,11 @@ func Next(in Input) Act {
 	return act
 }
 
-// next treats an instance that was started and not observed since as running: it must stop with its permit too.
+// next treats an instance that was started but not observed since as running: it too must stop when its permit ends.
 func (in Input) next() Act {
 	switch {
 	case in.Seen.Process == health.ProcessUnknown && !(in.Memory.Begun && in.lapsed()):
-		return in.wait("its state to be observed", 0)
+		return in.wait("an observation of its state", 0)
 	case in.spared():
 		return in.wait("its permit to be renewed", in.Grace)
 	case in.lapsed() && (in.Seen.Process != health.ProcessEnded || in.Memory.Begun):
@@ -35,7 +35,7 @@ func (in Input) next() Act {
 		return in.stopped()
 	}
 	if in.Memory.DrainFrom != 0 {
-		return Act{Kind: Readmit, Why: "its goal asks for nothing any more"}
+		return Act{Kind: Readmit, Why: "its goal no longer asks for anything"}
 	}
 	return in.wait("", 0)
 }
@@ -63,11 +63,11 @@ func (in Input) running() Act {
 	case in.Seen.Process == health.ProcessEnded:
 		return in.start()
 	case in.Seen.Process == health.ProcessEnding:
-		return in.stopping("its main process has ended, others of its tree live on", "")
+		return in.stopping("its main process has ended, but other processes of its tree still run", "")
 	case in.due():
 		return in.leave(fmt.Sprintf("restart %d is wanted", in.Goal.Restart))
 	case m.StopFrom != 0 || m.Told:
-		return in.leave("a stop had begun: it is restarted")
+		return in.leave("a stop had begun, so it is restarted")
 	case m.DrainFrom != 0:
 		return Act{Kind: Readmit, Why: "it keeps running"}
 	}
@@ -79,21 +79,20 @@ func (in Input) stopped() Act {
 	case health.ProcessEnded:
 		return in.wait("", 0)
 	case health.ProcessEnding:
-		return in.stopping("its main process has ended, others of its tree live on", "")
+		return in.stopping("its main process has ended, but other processes of its tree still run", "")
 	}
 	return in.leave("its goal is to stop")
 }
 
-// due tells whether a wanted restart was not obeyed yet. The start that obeys it writes its number first, so that it is never done
-// twice.
+// due tells whether a wanted restart is still to be done. The start writes its number first, so that it is never done twice.
 func (in Input) due() bool { return in.Goal.Restart > in.Durable.Restarted }
 
-// start starts it under a permit where it needs one, after a pause that grows with each failed start up to a limit.
+// start starts the instance, under a permit if it needs one, after a pause that grows with each failed start up to a limit.
 func (in Input) start() Act {
 	m := in.Memory
 	switch next := m.EndedAt + Backoff(m.Starts); {
 	case m.Begun:
-		return in.wait("its state to be observed", 0)
+		return in.wait("an observation of its state", 0)
 	case in.lapsed():
 		return in.wait("a permit", 0)
 	case m.Starts >= startsMost:
@@ -117,8 +116,8 @@ func Backoff(starts int) time.Duration {
 	return min(backoffFirst<<min(starts-1, 10), backoffMost)
 }
 
-// leave takes a running instance out of routing for its drain time, then stops it. It does not wait longer than for a drain program
-// that has succeeded.
+// leave takes a running instance out of routing for its drain time, then stops it. The end of a successful drain program ends the wait
+// early.
 func (in Input) leave(why string) Act {
 	m := in.Memory
 	until := m.DrainFrom + in.Goal.Drain
@@ -132,7 +131,7 @@ func (in Input) leave(why string) Act {
 	return in.stopping("", why)
 }
 
-// stopping asks once, then kills the remaining processes. fault is the reason, where that is an error.
+// stopping asks the processes once to end, then kills the remaining ones. fault is the reason if that is an error.
 func (in Input) stopping(fault, why string) Act {
 	m := in.Memory
 	from := m.StopFrom

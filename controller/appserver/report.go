@@ -9,7 +9,7 @@ import (
 func (in Input) Report(name string, byPrimary bool) health.Instance {
 	r := health.Instance{Name: name, Running: in.serving(), Restarts: in.Memory.Restarts, Restarted: in.Durable.Restarted}
 	r.Draining = r.Running && in.leaving()
-	// The goal is on disk: even a restarted agent does not start it.
+	// The goal is on disk, so not even a restarted agent starts it.
 	r.Stopped = in.Seen.Process == health.ProcessEnded && !in.Memory.Begun &&
 		in.Goal.Want == platform.WantStopped && in.Durable.Goal.Want == platform.WantStopped
 	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && !r.Stopped {
@@ -18,7 +18,7 @@ func (in Input) Report(name string, byPrimary bool) health.Instance {
 	return r
 }
 
-// Closed tells load balancers in a word why the instance gets no requests; "" if it may get some.
+// Closed tells load balancers in one word why the instance gets no requests; "" if it may get requests.
 func (in Input) Closed() string {
 	switch {
 	case in.Goal.Want != platform.WantRunning:

@@ -8,7 +8,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// checks is one validation of a platform: its indexes, and the report it adds to.
+// checks is one validation of a platform: its indexes, and the report to which it adds mistakes.
 type checks struct {
 	*report
 	p      *platform.Platform
@@ -39,7 +39,7 @@ func checkPlatform(r *report, p *platform.Platform) {
 	c.name("platform", root.field("platform"), p.Name)
 	if len(p.Sites) == 0 {
 		c.add(root.field("sites"), "is missing", "name at least one site")
-		c.broken["sites"] = true // every reference to a site would repeat it
+		c.broken["sites"] = true // otherwise every reference to a site would repeat this mistake
 	}
 	for i := range p.Sites {
 		c.sites[p.Sites[i].Name] = &p.Sites[i]
@@ -84,7 +84,7 @@ func (c *checks) name(kind string, at where, name string) {
 	seen[slot] = at
 }
 
-// declare notes the names of a section, for ref.
+// declare records the names of a section for ref.
 func declare[T any](c *checks, section string, list []T, name func(T) string) {
 	c.known[section] = map[string]bool{}
 	for _, e := range list {

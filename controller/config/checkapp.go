@@ -44,7 +44,7 @@ func (c *checks) app(at where, a *platform.App) {
 	c.minimum(at.field("minimum"), a)
 }
 
-// needs checks the clusters without which the app cannot work.
+// needs checks the clusters that the app cannot work without.
 func (c *checks) needs(at where, needs []string) {
 	seen := map[string]bool{}
 	for i, n := range needs {

@@ -16,7 +16,7 @@ import (
 // Bounds of what a cluster may ask for, beside those of the lease in platform.
 const (
 	leaseStep   = 10 * time.Millisecond // so that a heartbeat, lease/10, is a whole number of milliseconds
-	mostAccept  = 24 * time.Hour        // longer is the same as wait, without saying so
+	mostAccept  = 24 * time.Hour        // a longer one would in effect mean wait
 	mostPrio    = 1000
 	longestTier = 40
 )
@@ -84,8 +84,8 @@ type listener struct {
 	host string
 }
 
-// port checks that no two members listen on one address and port. If they are on two hosts, the mistake is the address of the second host,
-// and is reported there, once.
+// port checks that no two members listen on one address and port. If they are on two hosts, the mistake is the second host's address, and
+// is reported there once.
 func (c *checks) port(at where, m *platform.Member, h *platform.Host) {
 	if c.broken[at.field("port").key] {
 		return
@@ -142,7 +142,7 @@ func (c *checks) durability(at where, k *platform.Cluster) {
 	}
 }
 
-// acks checks that whichever member leads, enough others may give its acks, on other sites where they must come from there.
+// acks checks that, whichever member leads, enough others may give its acks; on other sites, if acks must come from there.
 func (c *checks) acks(at where, k *platform.Cluster) {
 	bySite, sound := map[string]int{}, true
 	for _, m := range k.Members {
@@ -205,7 +205,7 @@ func (c *checks) failover(at where, k *platform.Cluster) {
 	} else if f.WhenIncomplete != platform.WaitWhenIncomplete {
 		c.add(at, quote(string(f.WhenIncomplete))+" is not allowed", "use wait or {accept: 30s}")
 	} else if f.AcceptAfter != 0 {
-		c.add(at, "wait takes no time", "use wait or {accept: 30s}")
+		c.add(at, "wait needs no time", "use wait or {accept: 30s}")
 	}
 }
 

@@ -46,7 +46,7 @@ func ExportedVersion(data []byte) (uint64, bool) {
 	return v, err == nil
 }
 
-// flows writes a list with one line an entry.
+// flows writes a list with one line for each entry.
 func flows[T any](b *bytes.Buffer, indent, key string, entries []T, form func(T) []setting) {
 	if len(entries) == 0 {
 		return

@@ -44,7 +44,7 @@ var (
 	errSpecial = errors.New("is not a regular file")
 )
 
-// readAll reads a regular file up to just past the limit. A pipe or a device might never end.
+// readAll reads a regular file, up to one byte past the limit. A pipe or a device might never end.
 func readAll(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -83,7 +83,7 @@ func Unreadable(file string, err error) error {
 	return Mistakes{{File: file, What: reason(err), Do: otherFile(err), cause: err}}
 }
 
-// otherFile is the remedy for a file that cannot be read.
+// otherFile is the remedy when a file cannot be read.
 func otherFile(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -9,7 +9,7 @@ import (
 
 // Integrity is how the agent reads the pages of its members in the background, so that damage is found before the pages are needed.
 type Integrity struct {
-	Every time.Duration // from the beginning of one scan to that of the next; 0: never
+	Every time.Duration // from the beginning of one scan to the beginning of the next; 0: never
 	Rate  int           // MB a second, at most, of the one scan that runs on a host at a time
 }
 

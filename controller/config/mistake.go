@@ -47,7 +47,7 @@ func (m Mistake) Unwrap() error { return m.cause }
 // returns a Mistakes with at least one entry.
 type Mistakes []Mistake
 
-// Error prints one mistake a line.
+// Error prints each mistake on its own line.
 func (ms Mistakes) Error() string {
 	lines := make([]string, len(ms))
 	for i, m := range ms {
@@ -76,7 +76,7 @@ func (ms Mistakes) err() error {
 	return ms
 }
 
-// quote prints a value from a file inside a message: quoted, and cut where it is absurdly long.
+// quote prints a value from a file inside a message: quoted, and cut if it is very long.
 func quote(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {

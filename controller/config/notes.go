@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// The notes on changes: the effects that an operator should know before applying them.
+// The notes on changes name the effects that an operator should know before the change is applied.
 
 func notePlatform(old string) func(key string) string {
 	return func(string) string {
@@ -107,7 +107,7 @@ func reachableByNote(c platform.Cluster) string {
 		by.App, span(by.After))
 }
 
-// leaseNote says how long either lease may be in force. The longer lease counts until a leader has counted it out (L4).
+// leaseNote says how long the old and the new lease may be in force. The longer lease counts until a leader has counted it out (L4).
 func leaseNote(old, new platform.Cluster) string {
 	if new.Lease > old.Lease {
 		return fmt.Sprintf("safe at once: recorded before it is used; a fence by lease-expired then takes up to %s",
@@ -128,7 +128,7 @@ func acksNote(old, new int) string {
 	return fmt.Sprintf("promised once every replica's sender has started with %d; until then commits survive as with %d", new, old)
 }
 
-// furtherMembers is the k-1 of S2.
+// furtherMembers counts the k-1 further members of S2.
 func furtherMembers(acks int) string {
 	if acks == 1 {
 		return "no further member"

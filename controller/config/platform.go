@@ -118,7 +118,7 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"integrity", r.checkSchedule(&c.Integrity)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
-		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it
+		c.SlotsLeft = "" // the default is stored as "", so that controllers of an earlier build can read it
 	}
 	if c.Failover.OnCorruption == platform.WaitOnCorruption {
 		c.Failover.OnCorruption = "" // likewise

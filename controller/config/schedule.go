@@ -34,7 +34,7 @@ func (r *reader) checkPlan(p *platform.CheckPlan) reading {
 		case p.Every == 0:
 			*p = platform.CheckPlan{}
 		case given("rate") && p.Rate == 0:
-			p.Rate = -1 // 0 is not what the file may say
+			p.Rate = -1 // the file may not give 0 itself
 		case given("share") && p.Share == 0:
 			p.Share = -1
 		}
@@ -69,7 +69,7 @@ func checkForm(key string, p platform.CheckPlan) setting {
 		{"share", strconv.Itoa(p.Share), p.Share == 0}}, ""), false}
 }
 
-// checkNote says when a check is made from now on.
+// checkNote says when the check will be made from now on.
 func checkNote(what string, p platform.CheckPlan) string {
 	if p.Every == 0 {
 		return what + " is made only when an operator asks for it"

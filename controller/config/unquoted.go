@@ -23,7 +23,7 @@ var bareAddress = regexp.MustCompile(`"(?:\\.|[^"\\\n])*"|'[^'\n]*'|(?m:(?:^|\s)
 // piece is a part of a text, by its offsets.
 type piece struct{ from, to int }
 
-// bareAddresses are the addresses without quotes, many of which need none.
+// bareAddresses returns the addresses without quotes, most of which need none.
 func bareAddresses(data []byte) (found []piece) {
 	for _, m := range bareAddress.FindAllSubmatchIndex(data, -1) {
 		for group := 4; group <= 6; group += 2 {

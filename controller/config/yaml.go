@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds a file in bytes: ten thousand members fit, many a wrong file does not.
+// maxFile bounds a file in bytes: ten thousand members fit, and most files named by mistake do not.
 const maxFile = 1 << 20
 
 // parse returns the only document of a YAML text, and reports any other text.
@@ -47,7 +47,7 @@ func (r *report) parse(data []byte) *yaml.Node {
 	return nil
 }
 
-// whole reports a mistake of the file as such.
+// whole reports a mistake that concerns the file as a whole.
 func (r *report) whole(what, do string) {
 	r.found = append(r.found, Mistake{File: r.file, What: what, Do: do})
 }
@@ -103,7 +103,7 @@ func tabAt(data []byte, from int, err error) int {
 	return 0
 }
 
-// badByte is the offset of the first byte that a YAML text may not contain, -1 for none.
+// badByte is the offset of the first byte that YAML does not allow, -1 for none.
 func badByte(data []byte) int {
 	for i := 0; i < len(data); {
 		c, n := utf8.DecodeRune(data[i:])
