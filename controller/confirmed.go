@@ -21,14 +21,14 @@ const (
 	formerKnown = 8
 )
 
-// confirmed remembers which entries the logs of other controllers have had, as they said with their observations: a controller that starts
-// without one of them was restored to an older state (S3). It implements api.Confirmed.
+// confirmed remembers the highest entries of other controllers' logs, which they send with their observations: a controller that starts
+// without such an entry was restored to an older state (S3). It implements api.Confirmed.
 type confirmed struct {
 	mu   sync.Mutex
 	logs map[string]logKnown
 }
 
-// logKnown is what is known of one log: the latest process, the entry it has had, and the highest of those before it.
+// logKnown is the knowledge of one log: its latest process, the highest entry of that, and the highest entry of earlier processes.
 type logKnown struct {
 	process       string
 	entry, before uint64
@@ -47,7 +47,7 @@ func (c *confirmed) Note(id, process string, entry uint64) {
 		c.logs = map[string]logKnown{}
 	}
 	switch {
-	case slices.Contains(k.former, process): // late, from a process that has ended
+	case slices.Contains(k.former, process): // a late message from a process that has ended
 		k.before = max(k.before, entry)
 	case k.process != process:
 		former := append(slices.Clone(k.former), k.process)
@@ -69,7 +69,7 @@ func (c *confirmed) Before(id, process string) uint64 {
 	return max(k.before, k.entry)
 }
 
-// recollection asks the other controllers which entry this controller's log had before this process began.
+// recollection asks the other controllers for the highest entry that this controller's log had before this process began.
 type recollection struct {
 	client  *wire.Client
 	process string
@@ -87,7 +87,7 @@ func (r recollection) ask(ctx context.Context, id string, others []consensus.Ser
 			err := r.client.DoAt(ctx, s.Address, "GET", path, nil, &a)
 			mu.Lock()
 			defer mu.Unlock()
-			if r := (*wire.RefusalError)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // an older build: it will never know
+			if r := (*wire.RefusalError)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // an older build cannot answer, now or later
 				entry, answered = max(entry, a.Entry), append(answered, s.ID)
 			}
 		})
@@ -99,8 +99,8 @@ func (r recollection) ask(ctx context.Context, id string, others []consensus.Ser
 // recollectEvery is how often controllers that have not answered are asked again.
 const recollectEvery = 5 * time.Second
 
-// recollect asks each of the others once which entry this controller's log had before: a controller that could not answer at the
-// start may know of an entry that would have kept this one from starting.
+// recollect asks each of the others once which entry this controller's log had before: a controller that could not answer at the start may
+// know of an entry because of which this one should not have started.
 func (r *running) recollect(ctx context.Context) error {
 	var done []string
 	timer := time.NewTimer(0)

@@ -56,10 +56,10 @@ type Controller struct {
 	asked     chan struct{}      // by the loop, to hand leadership over; capacity 1
 	publisher *publish.Publisher // nil without `etcd`
 	etcd      *publish.Etcd      // nil without `etcd`
-	etcdEnds  identity.End       // of the certificate that etcd is shown; zero without
+	etcdEnds  identity.End       // of the certificate that this process shows to etcd; zero without one
 	api       *api.API
 
-	abrupt bool // tests: end without handing over, as a crash does
+	abrupt bool // for tests: end without handing leadership over, like a crash
 }
 
 // Run opens a controller and runs it until ctx ends; it then returns nil, or else the reason why the process must exit.
@@ -166,7 +166,7 @@ func (c *Controller) closeListeners() error {
 	return errors.Join(c.mux.Close(), err)
 }
 
-// memoryName is the name of a controller's folder in memory.
+// memoryName names a controller's folder in memory.
 const memoryName = "mainstay-controller"
 
 // openLog opens the log with the machine that feeds the loop.
@@ -199,9 +199,9 @@ func (c *Controller) openLog() (err error) {
 	return nil
 }
 
-// admit lets only listed controllers speak raft, as long as this one hears a leader. A controller that hears none may have missed
-// the entry that listed the newcomer, and would wait for ever. It never admits a controller that a recovery has given up: that one
-// may lead the lost group, and would overwrite this log.
+// admit lets only listed controllers speak raft, as long as this one hears a leader. A controller that hears no leader may have missed the
+// entry that listed the new one, and the two would wait for each other for ever. It never admits a controller that a recovery has given up:
+// that one may lead the lost group, and would overwrite this log.
 func admit(log *consensus.Log, lost []string, conn net.Conn) error {
 	id, err := identity.IDOfConn(conn)
 	if err != nil {

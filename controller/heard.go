@@ -16,8 +16,8 @@ import (
 	"mainstay/controller/loop"
 )
 
-// heardFile, in the controller's folder, holds the highest generation that agents have reported, if that is not its own or a later
-// one. A recovery must choose a higher generation, or no agent that obeys that one ever obeys this controller again.
+// heardFile, in the controller's folder, holds the highest generation that agents have reported, if that is not its own or a later one. A
+// recovery must choose a higher generation; otherwise no agent that obeys that one would ever obey this controller again.
 const heardFile = "heard.json"
 
 type heard struct {
@@ -47,7 +47,7 @@ func (r *running) keepHeard(ctx context.Context) error {
 	}
 }
 
-// lead runs the loop. Where it ends because its group was given up, the next recovery must know the new generation.
+// lead runs the loop. If it ends because its group was given up, it stores the new generation for the next recovery.
 func (r *running) lead(ctx context.Context, leading <-chan bool) error {
 	err := r.loop.Run(ctx, leading)
 	if given := (*loop.GivenUpError)(nil); errors.As(err, &given) {
@@ -56,8 +56,8 @@ func (r *running) lead(ctx context.Context, leading <-chan bool) error {
 	return err
 }
 
-// noteHeard writes the reported generation, if it is later than the controller's own and not yet in the file. As long as it is not
-// later, which is nearly always, it does not touch the disk.
+// noteHeard writes the reported generation if it is later than the controller's own and not yet in the file. Otherwise, which is nearly
+// always, it does not touch the disk.
 func noteHeard(dir string, generation, own uint64) error {
 	if generation <= own {
 		return nil

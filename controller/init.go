@@ -78,7 +78,7 @@ func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Se
 	return servers, nil
 }
 
-// askAgain makes sure that a controller is reached at the address it advertises.
+// askAgain checks that a controller can be reached at the address that it advertises.
 func (l *list) askAgain(ctx context.Context, id wire.Identity) (wire.Identity, error) {
 	again, err := l.ask(ctx, id.Address)
 	if err == nil && again.RaftID != id.RaftID {

@@ -32,7 +32,7 @@ type list struct {
 	logger  *zap.Logger
 }
 
-// Leading tells whether raft takes this controller for the leader.
+// Leading tells whether raft considers this controller the leader.
 func (l *list) Leading() bool { return l.log.IsLeader() }
 
 // Leader names the leader this controller knows of.
@@ -112,7 +112,7 @@ func (l *list) member(ctx context.Context, s consensus.Server) wire.Controller {
 	return m
 }
 
-// endsSoon returns a certificate's end where it is near or past, else "".
+// endsSoon returns a certificate's end if that is near or past, else "".
 func endsSoon(end string) string {
 	if at, err := time.Parse(time.RFC3339, end); err != nil || !identity.EndsSoon(at, time.Now()) {
 		return ""
@@ -176,7 +176,7 @@ func (l *list) takeIn(ctx context.Context, s consensus.Server) error {
 	}
 }
 
-// Remove takes a controller off the list. A majority of the remaining controllers must answer.
+// Remove removes a controller from the list. A majority of the remaining controllers must answer.
 func (l *list) Remove(ctx context.Context, nameOrID string) error {
 	all, err := l.List(ctx)
 	if err != nil {
@@ -235,7 +235,7 @@ func refuse(format string, args ...any) error {
 	return &api.RefusedError{Err: fmt.Errorf(format, args...)}
 }
 
-// speaks tells whether a controller and this one have a version of the API in common.
+// speaks tells whether a controller and this one share a version of the API.
 func speaks(id wire.Identity) error {
 	if id.ProtocolMin > wire.ProtocolMax || id.ProtocolMax < wire.ProtocolMin {
 		return refuse("controller %s (%s) speaks versions %d to %d of the API, this one %d to %d; upgrade the older one first",

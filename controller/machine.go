@@ -38,7 +38,7 @@ func (m *machine) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// wake wakes all that wait for Changed.
+// wake wakes all waiters of Changed.
 func (m *machine) wake() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -36,8 +36,8 @@ type observing struct {
 	rounds  int // so far; of run alone
 }
 
-// othersEvery is in how many rounds the controllers that do not lead get observations once. Only the leader judges by them; the others
-// keep them for the time when they lead, and get every round from the first doubt on.
+// othersEvery is in how many rounds the controllers that do not lead get observations once. Only the leader decides by them; the others
+// keep them for the time when they lead, and get every round as soon as there is a doubt.
 const othersEvery = 4
 
 func (v *observing) run(ctx context.Context) error {
@@ -56,7 +56,7 @@ func (v *observing) run(ctx context.Context) error {
 		s := v.states.State()
 		heartbeat, now := heartbeat(s), boottime.Now()
 		pause := heartbeat / observationPart
-		// A controller that did not get the CPU has missed reports too: that does not make an agent silent.
+		// A controller that did not get the CPU has missed reports too, so it must not call an agent silent.
 		starved := woken != 0 && now-woken > pause+heartbeat/2
 		woken = now
 		doubted, err := v.doubted(ctx, 3*heartbeat, starved)
@@ -78,7 +78,7 @@ func (v *observing) run(ctx context.Context) error {
 // as often.
 const observationPart = 2
 
-// doubted names the members that must be probed at once.
+// doubted lists the members that must be probed at once.
 func (v *observing) doubted(ctx context.Context, limit time.Duration, starved bool) (map[loop.MemberKey]bool, error) {
 	if starved {
 		return nil, nil
@@ -105,7 +105,7 @@ func (v *observing) round(ctx context.Context, limit, overdue time.Duration, dou
 	if err != nil {
 		return err
 	}
-	// They leave also without an observation: the leader knows by them which controllers answer. The log and its entry are sent beside
+	// They are sent even if they hold no observation: they show the leader which controllers answer. The log and its entry are sent beside
 	// them, because a controller of an older build reads them strictly.
 	path := "/v1/votes?" + url.Values{"log": {v.log.ID()}, "entry": {strconv.FormatUint(entry, 10)}}.Encode()
 	leader, _ := v.log.Leader()
@@ -200,7 +200,7 @@ func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 	return out
 }
 
-// instanceTargets are the app servers of every app, also those that should not run where they are: it matters if they run anyway.
+// instanceTargets are the app servers of every app, also those that should not run where they are: it matters if they run all the same.
 func instanceTargets(s *state.State) (out []probe.InstanceTarget) {
 	if s.Platform == nil {
 		return nil

@@ -20,8 +20,8 @@ const (
 	paceRounds = 6
 )
 
-// pace lengthens Raft's timeouts by this controller's scheduling delay. A controller that does not get the CPU takes a healthy leader
-// for silent, and a leader misses answers that have arrived.
+// pace lengthens Raft's timeouts by this controller's scheduling delay. A controller that does not get the CPU considers a healthy leader
+// silent, and a leader misses answers that have arrived.
 type pace struct {
 	log    *consensus.Log
 	states *machine

@@ -96,8 +96,8 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	return r, mend(err, cfg)
 }
 
-// othersGone refuses where another controller answers. That one may have been recovered itself: two groups of one generation would
-// not hear of each other, and each would promote members on its own (S1).
+// othersGone refuses if another controller answers. That one may have been recovered itself: two groups of one generation would not know of
+// each other, and each would promote members on its own (S1).
 func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.Server) error {
 	store, err := identity.Load(identity.Files{CA: cfg.TLS.CA, Cert: cfg.TLS.Cert, Key: cfg.TLS.Key})
 	if err != nil {
@@ -134,8 +134,8 @@ func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.
 		strings.Join(answers, ", "))
 }
 
-// mend says what to do about a controller that runs, and about a controller whose folder cannot be trusted: no majority is left
-// that could give it the state again.
+// mend is the remedy for a controller that still runs, and for one whose folder cannot be trusted: no majority is left that could give it
+// the state again.
 func mend(err error, cfg config.Controller) error {
 	var store *consensus.StoreError
 	switch {
@@ -148,7 +148,7 @@ func mend(err error, cfg config.Controller) error {
 	return err
 }
 
-// ownFolder refuses to run as a user whose files the controller could not read afterwards.
+// ownFolder refuses to run as another user than the folder's, because the controller could not read that user's files afterwards.
 func ownFolder(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -173,7 +173,7 @@ func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) 
 			r.Lost = append(r.Lost, other.Name)
 		}
 	}
-	if s.Platform != nil { // where none was applied, the operator types its id
+	if s.Platform != nil { // if no platform was applied, the operator types the platform's id
 		r.Platform = s.Platform.Name
 	}
 	for _, name := range s.ClusterNames() {

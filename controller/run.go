@@ -29,7 +29,7 @@ type part struct {
 // running is a started controller: its parts stop in reverse order, and the first failure stops all of them.
 type running struct {
 	*Controller
-	failed context.Context // done, with the cause, once a part has failed
+	failed context.Context // ends, with the cause, once a part has failed
 	fail   context.CancelCauseFunc
 	parts  []part
 }
@@ -47,8 +47,8 @@ func (c *Controller) begin() *running {
 	return r
 }
 
-// until is the rest of Run. A controller that has failed is silent to the others at once: while its parts are stopped, each within
-// its bound, they elect a leader.
+// until is the rest of Run. A controller that has failed falls silent to the others at once: they elect a leader while its parts are
+// stopped, each within its bound.
 func (r *running) until(ctx context.Context) error {
 	defer r.fail(nil)
 	for {
@@ -148,7 +148,7 @@ func (r *running) serve(name string, l net.Listener, h http.Handler) {
 		letGo()
 		err := s.Shutdown(limit)
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = s.Close() // do not wait for a peer that does not read
+			err = s.Close() // without waiting for a peer that does not read
 		}
 		return errors.Join(err, wait(limit, done))
 	})
@@ -191,7 +191,7 @@ func (r *running) handOver() {
 		return
 	}
 	if err := r.log.Transfer(ctx, ""); err != nil {
-		r.logger.Info("leadership was not handed over; the others elect", zap.Error(err))
+		r.logger.Info("leadership was not handed over; the other controllers elect a leader", zap.Error(err))
 	}
 }
 

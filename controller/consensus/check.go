@@ -13,10 +13,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// withBolt opens the file for f. Damaged pages make bbolt panic or fault only here: raft opens a file that was checked.
+// withBolt opens the file for f. Damaged pages make bbolt panic or fault only here, because raft opens the file after the check.
 func withBolt(path string, f func(*bbolt.DB) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	var file *os.File // closed after a panic too, for its lock
+	var file *os.File // after a panic too, to release its lock
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
@@ -41,8 +41,8 @@ func withBolt(path string, f func(*bbolt.DB) error) (err error) {
 	return db.Close()
 }
 
-// checkBolt reads every page. It walks all buckets first, where a fault can be caught; bbolt's own check, which runs in its own
-// goroutine, then follows only pointers that were followed before, and checks the list of free pages.
+// checkBolt reads every page. It walks all buckets first, because a fault can be caught there. bbolt's own check runs in its own goroutine:
+// it then follows only pointers that were followed before, and checks the list of free pages.
 func checkBolt(db *bbolt.DB) error {
 	return db.View(func(tx *bbolt.Tx) error {
 		if fi, err := os.Stat(db.Path()); err != nil {
@@ -62,7 +62,7 @@ func checkBolt(db *bbolt.DB) error {
 			return err
 		}
 		var first error
-		for err := range tx.Check() { // to its end: its goroutine waits for a reader
+		for err := range tx.Check() { // reads to the end, because its goroutine waits for a reader
 			if first == nil {
 				first = err
 			}
@@ -71,8 +71,8 @@ func checkBolt(db *bbolt.DB) error {
 	})
 }
 
-// checkContent reads every entry and snapshot as raft will, so that damage is found now, by name, not by a panic in a failover. It also
-// removes an unfinished snapshot that a crash left.
+// checkContent reads every entry and snapshot as raft does later, so that damage is reported by name now, and not by a panic during a
+// failover. It also removes an unfinished snapshot that a crash left.
 func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapshotStore) (content, error) {
 	c, err := checkSnapshots(o, snaps)
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *content) checkEntries(bolt *raftboltdb.BoltStore) (err error) {
 	return err
 }
 
-// checkEntry returns the entry's term, which never falls.
+// checkEntry returns the entry's term, which must not be lower than the term before it.
 func (c *content) checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64, error) {
 	var l raft.Log
 	if err := bolt.GetLog(i, &l); err != nil {
@@ -161,7 +161,7 @@ func (c *content) checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64
 	}
 	switch {
 	case l.Index != i:
-		return 0, fmt.Errorf("it says it is entry %d", l.Index)
+		return 0, fmt.Errorf("it is recorded as entry %d", l.Index)
 	case l.Term < term:
 		return 0, fmt.Errorf("its term %d is behind the %d before it", l.Term, term)
 	}

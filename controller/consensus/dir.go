@@ -52,7 +52,7 @@ func openDir(o Options) (id string, err error) {
 	return id, nil
 }
 
-// identify returns the folder's id, or mints one.
+// identify returns the folder's raft id, or mints one.
 func identify(o Options, db *bbolt.DB) (string, error) {
 	path := filepath.Join(o.Dir, storeFile)
 	inside, begun, err := remembered(o.Dir, db)
@@ -106,7 +106,7 @@ func remembered(dir string, db *bbolt.DB) (id string, begun bool, err error) {
 	return id, begun || len(snaps) > 0, nil
 }
 
-// mint makes a new id. It writes into raft.db first: a crash in between leaves a folder that has not begun, and mints again.
+// mint makes a new id. It writes into raft.db first: after a crash in between, the folder counts as new and gets another id.
 func mint(o Options, db *bbolt.DB, inode uint64, old string) (string, error) {
 	id := newID(o)
 	return id, remember(o, db, id, inode, old)
@@ -170,12 +170,12 @@ func inodeOf(path string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// distrust is a StoreError of this log.
+// distrust makes a StoreError of this log.
 func distrust(o Options, path, problem string, err error) error {
 	return &StoreError{Path: path, Problem: problem, Name: o.Name, Address: o.Address, Dir: o.Dir, Err: err}
 }
 
-// openError turns an error of bbolt into one for an operator.
+// openError turns an error of bbolt into one with the next step for an operator.
 func openError(o Options, path string, err error) error {
 	var se *StoreError
 	switch {

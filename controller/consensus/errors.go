@@ -30,7 +30,7 @@ var (
 type FatalError struct{ Err error }
 
 func (e *FatalError) Error() string {
-	return fmt.Sprintf("%v; the log stops here, because no command is ever skipped: run the version of mainstay that wrote it", e.Err)
+	return fmt.Sprintf("%v; the log stops at this command, because none is ever skipped: run the version of mainstay that wrote it", e.Err)
 }
 
 func (e *FatalError) Unwrap() error { return e.Err }
@@ -74,7 +74,7 @@ func (e *WriteError) Error() string {
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
-// certain maps raft's errors to ours, and separates proposals that surely were not committed from those that may have been.
+// certain maps raft's errors to this package's, and separates proposals that certainly were not committed from those that may have been.
 func certain(err error) error {
 	switch {
 	case err == nil:

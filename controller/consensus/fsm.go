@@ -78,7 +78,7 @@ func (f *fsm) stop(err error) outcome {
 	return outcome{err: err}
 }
 
-// Snapshots begin with their index, which raft keeps elsewhere and does not pass to Restore.
+// Snapshots begin with their index, because raft keeps it elsewhere and does not pass it to Restore.
 const snapshotMagic = "MAINSTAY-LOG-1\n\x00"
 
 // Snapshot implements raft.FSM.
@@ -96,7 +96,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("read a snapshot: %w", err) // from the leader or the disk: raft tries again or reports it
+		return fmt.Errorf("read a snapshot: %w", err) // the data comes from the leader or the disk: raft tries again or reports the error
 	}
 	head := len(snapshotMagic) + 8
 	if len(data) < head || !bytes.HasPrefix(data, []byte(snapshotMagic)) {
@@ -109,7 +109,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// capture is a state at one index, for serialisation.
+// capture is the state at one index, to be serialised.
 type capture struct {
 	f         *fsm
 	index     uint64

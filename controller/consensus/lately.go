@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// held is the progress of a store, on which others may rely. Its parts never fall, except the index where raft itself removes entries
-// that were not committed.
+// held is the progress of a store, on which other controllers may rely. Its parts never decrease, except that raft itself removes
+// uncommitted entries.
 type held struct{ term, vote, index uint64 }
 
 func (h held) covers(o held) bool { return h.term >= o.term && h.vote >= o.vote && h.index >= o.index }
@@ -50,19 +50,19 @@ func heldBy(bolt *raftboltdb.BoltStore, index uint64) (h held, err error) {
 // content was restored in place, under its id and its inodes (a volume's snapshot, files copied over it), has forgotten votes that it
 // gave and entries that it confirmed (S3); lately detects that at the next start. A nil lately records nothing.
 //
-// It is written after the store, so it is never ahead of it, and before entries are removed. Where it cannot be written it is removed:
-// to be behind the store is harmless, to be ahead is not.
+// It is written after the store, so it is never ahead of it, and before entries are removed. Where it cannot be written it is removed: a
+// record behind the store is harmless, a record ahead of it is not.
 type lately struct {
 	path string
 
-	mu   sync.Mutex // raft removes old entries beside its other writes
+	mu   sync.Mutex // raft removes old entries concurrently with its other writes
 	file *os.File   // nil: records nothing any more
 	last held
 }
 
 const latelyFormat = "entry %020d term %020d vote %020d"
 
-// recall is openLately, or continues without the file: it fails only where an old file can be neither updated nor removed.
+// recall is openLately, but continues without the file if it can: it fails only if an old file can be neither updated nor removed.
 func recall(o Options, id string) (*lately, held, error) {
 	l, was, err := openLately(o.Memory, id, o.Dir)
 	if err == nil {
@@ -109,7 +109,7 @@ func openLately(memory, id, dir string) (*lately, held, error) {
 
 func latelyPath(memory, id string) string { return filepath.Join(memory, "raft-"+id) }
 
-// readLately is the progress that a process of this boot left; zero where the file is missing or empty.
+// readLately reads the progress that a process of this boot left; zero if the file is missing or empty.
 func readLately(memory, id string) (was held, err error) {
 	if memory == "" {
 		return held{}, nil
@@ -143,7 +143,7 @@ func clearLately(memory string) {
 	}
 }
 
-// line always has the same length, so that one write replaces it.
+// line always has the same length, so that one write replaces the former line.
 func (l *lately) line() []byte {
 	return fmt.Appendf(nil, latelyFormat, l.last.index, l.last.term, l.last.vote)
 }
@@ -204,7 +204,7 @@ func checkHeld(o Options, id string, now, was held, listed []Server) error {
 	return putBack(o, now.index, o.Confirmed(ctx, id, others))
 }
 
-// putBack is an error where others know of an entry that this log had and no longer has.
+// putBack is an error if others know of an entry that this log had and no longer has.
 func putBack(o Options, index, confirmed uint64) error {
 	if confirmed <= index {
 		return nil

@@ -27,8 +27,8 @@ type Options struct {
 
 	// Memory is a folder in memory that ends with the host's boot, for records outside Dir; "" is none.
 	Memory string
-	// Confirmed, if set, asks the others for the highest entry that the log with that id is known to have had before this process; 0 if
-	// none of them knows. It returns by the end of ctx.
+	// Confirmed, if set, asks the others for the highest entry that the log with that id is known to have had before this process; 0 if none
+	// of them knows. It returns when ctx ends at the latest.
 	Confirmed func(ctx context.Context, id string, others []Server) uint64
 
 	Heartbeat, Election, Lease time.Duration // platform.RaftHeartbeat, ...
@@ -51,7 +51,7 @@ type Log struct {
 	quiet   atomic.Bool // raft's own lines: see zapSink
 
 	leading chan bool
-	notify  chan bool // from raft, which waits for its reader
+	notify  chan bool // from raft, which waits until it is read
 	pace    pace
 
 	failed   chan struct{} // closed by the first fail
@@ -66,7 +66,7 @@ type Log struct {
 	mu       sync.Mutex
 	stopping bool
 	pending  map[*pending]bool
-	queue    chan *pending // holds no more than pending does
+	queue    chan *pending // never holds more than pending
 }
 
 // ID is this controller's raft id: its name and a suffix that was minted for the folder (S3).
@@ -92,7 +92,7 @@ func (l *Log) Term() uint64 { return l.raft.CurrentTerm() }
 // Applied is the index of the last command the Machine has applied.
 func (l *Log) Applied() uint64 { return l.fsm.applied.Load() }
 
-// Failed is closed when the log has failed; Err then gives the cause. The process should report it and exit.
+// Failed is closed when the log has failed; Err then gives the cause. The process should report the cause and exit.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
 // Err is the cause of the failure; nil before one.
@@ -124,8 +124,8 @@ func (l *Log) beginStop() {
 	})
 }
 
-// Halt begins to stop without waiting: the others hear no more of this log, also while a write to its disk hangs, and elect a leader (L6).
-// Call Close afterwards.
+// Halt begins to stop without waiting: this log falls silent to the others, even while a write to its disk hangs, so they elect a leader
+// (L6). Call Close afterwards.
 func (l *Log) Halt() { l.beginStop() }
 
 // Close stops the log and waits until its goroutines have ended and its files are closed, at most until ctx ends. It does
@@ -145,7 +145,7 @@ func (l *Log) supervise() {
 	<-l.stop
 	l.quiet.Store(true)
 	down := l.raft.Shutdown()
-	l.trans.Close() // closes the stream, which ends the calls of raft's goroutines
+	l.trans.Close() // closing the stream ends the calls of raft's goroutines
 	down.Error()
 	l.wg.Wait()
 	l.abortAll()
@@ -155,7 +155,7 @@ func (l *Log) supervise() {
 	close(l.done)
 }
 
-// follow reduces raft's notifications, whose delivery raft waits for, to the latest value.
+// follow reduces raft's notifications to the latest value; raft waits until each is received.
 func (l *Log) follow() {
 	defer close(l.leading)
 	for {
@@ -210,5 +210,5 @@ func (l *Log) wait(ctx context.Context, what string, f func() error) error {
 	return nil
 }
 
-// Stalled is the time for which a write to this controller's own disk has not returned; 0 without one.
+// Stalled is how long a write to this controller's own disk has not returned; 0 if none is running.
 func (l *Log) Stalled() time.Duration { return l.store.stalled() }

@@ -19,7 +19,7 @@ type Server struct {
 	Learner bool `json:"learner,omitempty"`
 }
 
-// answerTime bounds the calls that take no context.
+// answerTime bounds those calls of raft that take no context.
 const answerTime = 10 * time.Second
 
 // Bootstrap begins the log, once, on one controller, with the first list of controllers, which contains this one. It returns
@@ -77,7 +77,7 @@ func (l *Log) Add(ctx context.Context, s Server) error {
 	})
 }
 
-// Remove takes a controller off the list; it is not an error if it is not on it. A leader that removes itself steps down.
+// Remove removes a controller from the list; it is no error if the list does not have it. A leader that removes itself steps down.
 func (l *Log) Remove(ctx context.Context, id string) error {
 	return l.wait(ctx, "remove controller "+id, func() error {
 		return certain(l.raft.RemoveServer(raft.ServerID(id), 0, timeLeft(ctx)).Error())
@@ -103,7 +103,7 @@ func (l *Log) Transfer(ctx context.Context, id string) error {
 	return fmt.Errorf("hand leadership to %s: it is not a voter of the controllers; `mainstay controllers list` shows them", id)
 }
 
-// timeLeft is how long raft may take to begin.
+// timeLeft is how long raft may take to begin the call.
 func timeLeft(ctx context.Context) time.Duration {
 	if d, ok := ctx.Deadline(); ok {
 		return max(time.Until(d), time.Millisecond)

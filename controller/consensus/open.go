@@ -53,7 +53,7 @@ func (o *Options) check() error {
 	return o.checkFolder()
 }
 
-// checkFolder checks the options that a stopped log needs, and fills in the others.
+// checkFolder checks the options that even a stopped log needs, and fills in the others.
 func (o *Options) checkFolder() error {
 	if o.Dir == "" || o.Name == "" || o.Address == "" {
 		return errors.New("the folder, the name and the address are required")
@@ -158,8 +158,8 @@ func raftConfig(o Options, id string, notify chan<- bool) *raft.Config {
 	c.HeartbeatTimeout = o.Heartbeat
 	c.ElectionTimeout = o.Election
 	c.LeaderLeaseTimeout = o.Lease
-	// By default each follower is told the commit index thirteen times a second, beside the heartbeats. Only the leader's state is acted
-	// on, and each of its barriers tells the index too.
+	// By default each follower is told the commit index thirteen times a second, beside the heartbeats. That is not needed: only the leader
+	// acts on its state, and each of its barriers carries the index too.
 	c.CommitTimeout = o.Heartbeat
 	c.SnapshotThreshold = o.SnapshotThreshold
 	c.TrailingLogs = 2 * o.SnapshotThreshold

@@ -48,7 +48,7 @@ func (p *pending) finish(index uint64, value any, err error) {
 	p.set(index, value, err)
 }
 
-// lapse finishes p without an answer from raft: with untaken if raft never had it, otherwise with why and ErrUnknown.
+// lapse finishes p without an answer from raft: with untaken if raft never received it, otherwise with why and ErrUnknown.
 func (p *pending) lapse(untaken, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *pending) set(index uint64, value any, err error) {
 	close(p.done)
 }
 
-// hand marks p as given to raft; false if its time is over and it must not be given any more.
+// hand marks p as given to raft; false if its time is over, so that raft must not get it.
 func (p *pending) hand() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func newPending(cmd []byte, timeout time.Duration) *pending {
 	return p
 }
 
-// feed hands proposals to raft one by one: raft's own Apply blocks while its disk does, Propose must not.
+// feed hands proposals to raft one by one: raft's own Apply blocks while its disk hangs, and Propose must not block.
 func (l *Log) feed() {
 	for {
 		select {

@@ -25,7 +25,7 @@ type Survey struct {
 	Index   uint64   // of the last entry
 }
 
-// Look applies the content of a stopped controller's folder to m, and changes nothing. It takes every entry for committed. The errors are
+// Look applies the content of a stopped controller's folder to m, and changes nothing. It treats every entry as committed. The errors are
 // those of Open.
 func Look(o Options, m Machine) (Survey, error) {
 	return withFolder(o, m, func(f *folder) error {
@@ -43,8 +43,8 @@ func Look(o Options, m Machine) (Survey, error) {
 	})
 }
 
-// Recover makes a stopped controller the only one of its group, under a new raft id, after the majority was lost for good. It takes every
-// entry in its folder for committed. m applies them, and the group continues with m's Snapshot. It may be interrupted at any point and run
+// Recover makes a stopped controller the only one of its group, under a new raft id, after the majority was lost for good. It treats every
+// entry in its folder as committed. m applies them, and the group continues with m's Snapshot. It may be interrupted at any point and run
 // again. The errors are those of Open.
 func Recover(o Options, m Machine) (Survey, error) {
 	if err := o.checkFolder(); err != nil {
@@ -84,13 +84,13 @@ type folder struct {
 	survey    Survey
 }
 
-// aloneRounds bounds the attempts of alone: one, and one for each snapshot that an earlier recovery may have left.
+// aloneRounds bounds the attempts of alone: one more than the snapshots that earlier recoveries may have left.
 const aloneRounds = keepSnapshots + 2
 
 // alone (S7) writes a snapshot in which this controller, under its new id, is the only one, and makes sure that the next start takes it.
-// raft names a snapshot by its last entry and the millisecond, and takes the latest: one of an earlier recovery, cut short, may have the
-// same name, or a later one if the wall clock was set back since. It has the same content and names an id that no controller has any
-// more, so that this one would never lead.
+// raft names a snapshot by its last entry and the millisecond, and takes the latest: a snapshot of an earlier recovery that was interrupted
+// may have the same name, or a later one if the wall clock was set back since. It has the same content but names an id that no controller
+// has any more, so this controller would never lead.
 func (f *folder) alone(o Options) error {
 	only := []raft.Server{{Suffrage: raft.Voter, ID: f.config.LocalID, Address: raft.ServerAddress(o.Address)}}
 	for range aloneRounds {

@@ -45,7 +45,7 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Snapshot takes a snapshot now, as before an upgrade. It is not an error if there is nothing new to capture.
+// Snapshot takes a snapshot now, for example before an upgrade. It is no error if there is nothing new to capture.
 func (l *Log) Snapshot(ctx context.Context) error {
 	return l.wait(ctx, "take a snapshot", func() error {
 		err := l.raft.Snapshot().Error()

@@ -12,7 +12,7 @@ import (
 	"mainstay/controller/boottime"
 )
 
-// store is raft's log and stable store. Any failed write stops the log: it is not known whether it reached the disk.
+// store is raft's log and stable store. Any failed write stops the log, because nothing tells whether it reached the disk.
 type store struct {
 	*raftboltdb.BoltStore
 	path string
@@ -24,7 +24,7 @@ type store struct {
 	lately *lately
 }
 
-// stalled is the time for which the running write has not returned.
+// stalled is how long the running write has not returned.
 func (s *store) stalled() time.Duration {
 	if began := s.since.Load(); began != 0 {
 		return boottime.Now() - time.Duration(began)
@@ -32,7 +32,7 @@ func (s *store) stalled() time.Duration {
 	return 0
 }
 
-// timed notes how long a write takes.
+// timed records when a write begins and ends.
 func (s *store) timed(write func() error) error {
 	s.since.Store(int64(boottime.Now()))
 	defer s.since.Store(0)
@@ -96,7 +96,7 @@ func (s *store) check(err error) error {
 	return err
 }
 
-// snapshots reports snapshots that could not be begun; raft would only log it.
+// snapshots reports a snapshot that could not be begun; raft would only log that.
 type snapshots struct {
 	*raft.FileSnapshotStore
 	fsm *fsm

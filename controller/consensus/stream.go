@@ -101,7 +101,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// abandon closes without TLS's closing message, which may block on a peer that does not read.
+// abandon closes a connection without TLS's closing message, which may block if the peer does not read.
 func abandon(c net.Conn) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()

@@ -1,7 +1,7 @@
 // Package crowd bounds connections so that a flood from some addresses keeps none from the others out.
 //
-// Before the handshake a peer is known only by its address. Where no place is left, the oldest connection of the address with the most
-// connections is closed, and the connections of one address are bounded. So a flood closes its own connections, and a new peer needs a
+// Before the handshake a peer is known only by its address. If no place is left, the oldest connection of the address with the most
+// connections is closed; the connections of one address are bounded too. So a flood closes its own connections, and a new peer needs a
 // place only for the time of a handshake. Nothing here waits.
 package crowd
 
@@ -36,7 +36,7 @@ type Guest struct {
 	pushed bool
 }
 
-// Enter gives a connection a place. Where there is none, it closes another connection at once.
+// Enter gives a connection a place. If none is free, it closes another connection at once.
 func (c *Crowd) Enter(conn net.Conn) *Guest {
 	g := &Guest{crowd: c, host: Host(conn.RemoteAddr()), conn: conn}
 	c.mu.Lock()
@@ -114,7 +114,7 @@ const (
 	plainEach = 64
 )
 
-// Plain bounds the connections that l accepts; each has its place until it is closed.
+// Plain bounds the connections that l accepts; each keeps its place until it is closed.
 func Plain(l net.Listener) net.Listener { return &listener{l, New(plainMost, plainEach)} }
 
 type listener struct {

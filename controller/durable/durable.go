@@ -27,7 +27,7 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 	return finish(f, path, data, mode, os.Rename)
 }
 
-// WriteShared is Write for a file that several processes may write at once: the content is that of one of them.
+// WriteShared is Write for a file that several processes may write at once: it then holds the content of one of them.
 func WriteShared(path string, data []byte, mode fs.FileMode) error {
 	return beside(path, data, mode, os.Rename)
 }
@@ -64,7 +64,7 @@ func finish(f *os.File, path string, data []byte, mode fs.FileMode, place func(f
 	return SyncDir(filepath.Dir(path))
 }
 
-// SyncDir makes what was renamed, made or removed in a folder survive a power cut.
+// SyncDir makes the names of a folder durable: after it, files created, renamed or removed there stay so over a power cut.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -30,7 +30,7 @@ type PeerError struct {
 
 func (e *PeerError) Error() string { return e.What() + "; " + e.Mend }
 
-// What is the error without the next step.
+// What returns the error without the next step.
 func (e *PeerError) What() string {
 	return "peer presented " + e.Presented + ", wanted " + e.Wanted + cause(e.Err)
 }
@@ -48,7 +48,7 @@ func cause(err error) string {
 // errNoSigner is returned where none of several CAs has signed a certificate.
 var errNoSigner = errors.New("no CA certificate")
 
-// foreign tells whether no trusted CA has signed the certificate.
+// foreign tells whether the error is that no trusted CA has signed the certificate.
 func foreign(err error) bool {
 	unknown := x509.UnknownAuthorityError{}
 	return errors.As(err, &unknown) || errors.Is(err, errNoSigner)

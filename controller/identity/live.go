@@ -31,7 +31,7 @@ func (w *watched) Close() error {
 	return w.TCPConn.Close()
 }
 
-// watch adds a connection after its handshake. It checks the peer again, because a Reload since the handshake did not see the connection.
+// watch adds a connection after its handshake. It checks the peer again, because a Reload during the handshake did not know the connection.
 func (s *Store) watch(w *watched, shown tls.ConnectionState, wanted want) error {
 	s.live.mu.Lock()
 	if s.live.conns == nil {

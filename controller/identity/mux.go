@@ -15,7 +15,7 @@ import (
 const (
 	handshakeTimeout = 5 * time.Second
 	// Concurrent handshakes: in all, and from one address, so that broken or hostile hosts cannot keep out the reports of others (L6: an
-	// agent's lease waits for them). Addresses from which a verified peer has connected have as many to themselves.
+	// agent's lease waits for them). Addresses from which a verified peer has connected have the same number of places for themselves.
 	maxHandshakes    = 256
 	maxHandshakesPer = 64
 	// maxMet bounds the addresses remembered.
@@ -103,7 +103,7 @@ func (m *Mux) accept() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // out of file descriptors, or the peer gave up: neither is a reason to stop
+		if err != nil { // no file descriptor was free, or the peer gave up: the listener continues in both cases
 			m.refused(m.tcp.Addr(), fmt.Errorf("accept: %w", err))
 			select {
 			case <-m.ctx.Done():
@@ -143,7 +143,7 @@ func (m *Mux) handshake(raw net.Conn) error {
 	if err := m.store.watch(w, shown, speaker(shown)); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	m.meet(raw.RemoteAddr())
+	m.remember(raw.RemoteAddr())
 	q := m.http
 	if shown.NegotiatedProtocol == ProtoRaft {
 		q = m.raft
@@ -155,7 +155,7 @@ func (m *Mux) handshake(raw net.Conn) error {
 	return nil
 }
 
-// crowdOf is the crowd in which a connection competes for a place.
+// crowdOf is the crowd whose places a connection may take.
 func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,8 +165,8 @@ func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	return m.newcomers
 }
 
-// meet remembers the address of a verified peer.
-func (m *Mux) meet(from net.Addr) {
+// remember records the address of a verified peer.
+func (m *Mux) remember(from net.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.met) >= maxMet {

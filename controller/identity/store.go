@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// soon is how long before its end a certificate raises an alarm.
+// soon is the time before a certificate's end from which it raises an alarm.
 const soon = 60 * 24 * time.Hour
 
 // Files are the paths of one process's identity. CA may hold several certificates, so that a CA can be replaced while both are trusted.

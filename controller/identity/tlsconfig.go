@@ -39,7 +39,7 @@ func (s *Store) ServerConfig(nextProtos ...string) *tls.Config {
 	}
 }
 
-// speaker is the requirement for peers that connect to us, by the protocol of the connection.
+// speaker is the requirement for a peer that connects to this process, by the protocol of the connection.
 func speaker(cs tls.ConnectionState) want {
 	if cs.NegotiatedProtocol == ProtoRaft {
 		return want{roles: []string{RoleController}}

@@ -61,7 +61,7 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	return id, nil
 }
 
-// mend is the next step on this side, where the files and the address were chosen: the peer may well be in order.
+// mend is the next step on this side, because the cause may be its own files or the address that it chose.
 func (s *Store) mend(own ID, w want, peer ID, err error) string {
 	issue := w.mend(own.Platform, peer.Name)
 	switch {

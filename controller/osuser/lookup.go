@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Lookup finds a user by name. known is the name that the system itself has for it: a directory service may accept others.
+// Lookup finds a user by name. known is the system's own name for that user: a directory service may accept other names.
 func Lookup(name string) (u User, known string, err error) {
 	found, err := user.Lookup(name)
 	if err != nil {
@@ -19,8 +19,7 @@ func Lookup(name string) (u User, known string, err error) {
 	return User{UID: uint32(uid), GID: uint32(gid)}, found.Username, nil
 }
 
-// Credential is what a program is started with to run as the user, with the user's own groups: nil where this process already
-// runs as the user.
+// Credential makes a program run as the user, with the user's own groups; nil if this process already runs as the user.
 func (u User) Credential() *syscall.Credential {
 	if int(u.UID) == os.Geteuid() {
 		return nil

@@ -1,8 +1,8 @@
 // Package osuser works on files as another user of the operating system.
 //
-// An agent that runs as root works in folders that PostgreSQL's user owns: a data directory, and often the folders above it. That user
-// can replace anything there by a link at any moment, and root would then read, write or remove the link's target. So the agent touches
-// such files with that user's rights (Do), and with its own only where every folder on the way to them is its own (OtherChanger). It must
+// An agent that runs as root works in folders that PostgreSQL's user owns: a data directory, and often the folders above it. That user can
+// replace anything there by a link at any moment, and root would then read, write or remove the link's target. So the agent accesses such
+// files with that user's rights (Do); it uses its own rights only where no other user can change the path to them (OtherChanger). It must
 // never be used to gain rights: for a process that is not root it changes nothing.
 package osuser
 
@@ -44,7 +44,7 @@ func (u User) Do(f func() error) error {
 
 const keep = ^uintptr(0)
 
-// become changes this thread only, groups first: they need the right that goes with the user id.
+// become changes this thread only, groups first: changing them needs a right that is lost with the user id.
 func (u User) become() error {
 	if err := setgroups(nil); err != nil {
 		return fmt.Errorf("leave our groups: %w", err)

@@ -99,7 +99,7 @@ func (e *Etcd) key(platform, cluster string) string {
 	return e.conf.Prefix + "/" + platform + "/clusters/" + cluster
 }
 
-// Withdraw implements Sink: one transaction, if etcd has a topology there, and no newer one.
+// Withdraw implements Sink: one transaction, if etcd has a topology there that is not newer.
 func (e *Etcd) Withdraw(ctx context.Context, platform, cluster string, version uint64) error {
 	if err := e.connect(); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (s stored) read(out any) error {
 	return nil
 }
 
-// held makes sure of the connection and of the lease, and gets the value of a key.
+// held ensures the connection and the lease, and gets the value of a key.
 func (e *Etcd) held(ctx context.Context, key string) (stored, error) {
 	if err := e.connect(); err != nil {
 		return stored{}, err

@@ -35,7 +35,7 @@ func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) e
 	return e.put(ctx, there, t, ops...)
 }
 
-// WithdrawApp implements Sink: one transaction, if etcd has a topology there, and no newer one.
+// WithdrawApp implements Sink: one transaction, if etcd has a topology there that is not newer.
 func (e *Etcd) WithdrawApp(ctx context.Context, platform string, gone AppTopology) error {
 	if err := e.connect(); err != nil {
 		return err

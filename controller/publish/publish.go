@@ -1,10 +1,10 @@
 // Package publish publishes which member is primary, and which app servers take requests: committed state -> topology -> a sink
 // (etcd's keys).
 //
-// It reacts only to committed state, and only on the leader. It must never block the loop or the log: it has its own goroutine,
-// takes the latest state whenever it is ready, and skips the states in between. It tries a sink that is down again for ever; that
-// does not affect the platform. A sink must refuse a topology older than its own: so an old leader that does not yet know that it is
-// deposed never overwrites a newer epoch.
+// It reacts only to committed state, and only on the leader. It must never block the loop or the log: it has its own goroutine, takes the
+// latest state whenever it is ready, and skips the states in between. If a sink is down it tries again for ever, which does not affect the
+// platform. A sink must refuse a topology older than its own, so that an old leader that does not know of its successor never overwrites a
+// newer epoch.
 //
 // Flow enters by Source; it leaves by Sink.
 package publish
@@ -31,7 +31,7 @@ const (
 	fastest = 20 * time.Millisecond
 )
 
-// ErrNewer is returned by a sink that holds a newer topology than the given one: that is from an old leader.
+// ErrNewer is returned by a sink that has a newer topology than the given one: then the given one is from an old leader.
 var ErrNewer = errors.New("a newer topology has been published")
 
 // Topology is the published part of a cluster.
@@ -81,7 +81,7 @@ type Sink interface {
 	// Withdraw deletes the keys of a cluster that was removed at that version. It leaves keys that it did not publish, fails with
 	// ErrNewer for a topology of a later version, and may find nothing.
 	Withdraw(ctx context.Context, platform, cluster string, version uint64) error
-	// PublishApp and WithdrawApp do the same for an app; of gone only the name, the generation and the index count.
+	// PublishApp and WithdrawApp do the same for an app; of gone, only the name, the generation and the index count.
 	PublishApp(ctx context.Context, platform string, t AppTopology) error
 	WithdrawApp(ctx context.Context, platform string, gone AppTopology) error
 }
@@ -92,7 +92,7 @@ type subject struct{ kind, name string }
 // entry is the topology of a cluster or of an app.
 type entry interface {
 	subject() subject
-	same(entry) bool // clients would see no difference
+	same(entry) bool // clients would see no difference between the two
 	put(ctx context.Context, k Sink, platform string) error
 	fields() []zap.Field // for the log
 }
@@ -104,7 +104,7 @@ type withdrawal struct {
 	do      func(context.Context, Sink) error
 }
 
-// Source is the committed state and whether this controller leads.
+// Source gives the committed state, and whether this controller leads.
 type Source interface {
 	State() *state.State
 	Changed() <-chan struct{} // closed after the next change of either
@@ -231,7 +231,7 @@ func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew
 	err := e.put(call, p.sink, platform)
 	cancel()
 	switch {
-	case errors.Is(err, ErrNewer) && news: // a new leader publishes; this one will hear of it
+	case errors.Is(err, ErrNewer) && news: // a new leader publishes, and this controller will learn of it
 		p.logger.Info("topology not published: the sink has a newer one", e.fields()...)
 	case err != nil && !errors.Is(err, ErrNewer):
 		return err
@@ -253,7 +253,7 @@ func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) erro
 	call, cancel := context.WithTimeout(ctx, publishTime)
 	err := w.do(call, p.sink)
 	cancel()
-	if err != nil && !errors.Is(err, ErrNewer) { // newer: it was added again, and a new leader publishes it
+	if err != nil && !errors.Is(err, ErrNewer) { // the cluster or app was added again, and a new leader publishes it
 		return err
 	}
 	if err == nil && !known {
@@ -264,7 +264,7 @@ func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) erro
 	return nil
 }
 
-// failed logs once that the sink is down, and returns how long to wait.
+// failed logs once that the sink is down, and returns the pause before the next attempt.
 func (p *Publisher) failed(err error) time.Duration {
 	if !p.down {
 		p.down, p.backoff = true, firstRetry

@@ -18,7 +18,7 @@ import (
 // ShowBound is how long Show may read the transactions of a piece; those found by then are shown.
 const ShowBound = 7 * time.Second
 
-// shownTransactions bounds the list of them.
+// shownTransactions bounds the list of transactions.
 const shownTransactions = 1000
 
 // NotIDError is returned for a text that cannot be the ID of a piece: an ID is a name, never a path.
@@ -54,9 +54,8 @@ func (h *Host) find(id string) (wire.Piece, store, error) {
 	return wire.Piece{}, store{}, &NoPieceError{h.o.Config.Host, id}
 }
 
-// Show returns a piece and the commits in it, as far as they can be read before ctx ends,
-// which the caller bounds by ShowBound; note says what the list lacks. The errors are
-// *NotIDError, *NoPieceError, or the disk's.
+// Show returns a piece and the commits in it, as far as they can be read before ctx ends, which the caller bounds by ShowBound; note says
+// what is missing in the list. The errors are *NotIDError, *NoPieceError, or the disk's.
 func (h *Host) Show(ctx context.Context, id string) (p wire.Piece, list []wire.Transaction, note string, err error) {
 	if p, _, err = h.find(id); err != nil {
 		return p, nil, "", err
@@ -120,7 +119,7 @@ func (h *Host) Drop(ctx context.Context, id string, by wire.Drop) (p wire.Piece,
 	select {
 	case h.drops <- job:
 	case <-ctx.Done():
-		return p, false, nil // an earlier removal takes long; Run gets to this one
+		return p, false, nil // an earlier removal still runs; Run continues with this one later
 	}
 	select {
 	case err = <-job.done:

@@ -11,8 +11,8 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// notCountableError is returned when the WAL that a rewind would discard is unknown, or is not on one timeline: then a rebuild keeps
-// the data whole instead.
+// notCountableError is returned when the WAL that a rewind would discard is unknown or spans several timelines: a rebuild then keeps the
+// data whole instead.
 type notCountableError struct{ why string }
 
 func (e *notCountableError) Error() string { return e.why }
@@ -55,8 +55,7 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 			goal.Timeline)}
 }
 
-// BeyondRewind tells whether a rewind could not keep the WAL that it would discard, so that only a rebuild, which keeps everything, is
-// left.
+// BeyondRewind tells whether a rewind could not keep the WAL that it would discard; then only a rebuild remains, which keeps everything.
 func BeyondRewind(err error) bool {
 	var none *postgres.NoWALError
 	var many *notCountableError

@@ -54,7 +54,7 @@ func (h *Host) stores() (all []store, err error) {
 	return all, err
 }
 
-// Answered has the pieces of a member checked that has answered for the first time since its start. It never blocks: if the queue is
+// Answered asks Run to check the pieces of a member that has answered for the first time since its start. It never blocks: if the queue is
 // full, the pieces are kept whole until the member's next start.
 func (h *Host) Answered(member string) {
 	select {
@@ -96,8 +96,8 @@ func (h *Host) List() ([]wire.Piece, error) {
 	return all, nil
 }
 
-// amend changes a record that is not dropped. It takes a lock, because an operator's drop and other changes of a record may come at the
-// same time. change tells whether the record must be written.
+// amend changes a record unless its piece was dropped. It takes a lock, because an operator's drop may come at the same time. change tells
+// whether the record must be written.
 func (h *Host) amend(q store, id string, change func(*wire.Piece) bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -51,7 +51,7 @@ func (h *Host) KeepWAL(ctx context.Context, pg *postgres.Server, r Repair) (*hea
 			seen.Timeline, fork.End, fork.Timeline, line)}
 	}
 	q := h.of(r.Member)
-	if seen.End > fork.End { // without this check, WAL that cannot fit would be read again at each attempt
+	if seen.End > fork.End { // otherwise each attempt would read WAL again that cannot fit
 		p.Size = int64(seen.End - fork.End)
 	}
 	if err := h.room(ctx, q, p); err != nil {
@@ -76,7 +76,7 @@ func (h *Host) KeepWAL(ctx context.Context, pg *postgres.Server, r Repair) (*hea
 	return discardOf(p), pg.KeepWAL(ctx, p.Place, found, record)
 }
 
-// RoomFor returns why the present data would not fit into the quarantine, before anything changes it.
+// RoomFor is called before anything changes the data; its error says why the data would not fit into the quarantine.
 func (h *Host) RoomFor(ctx context.Context, pg *postgres.Server, r Repair) error {
 	p := r.piece(wire.Rebuilt)
 	data, err := filepath.EvalSymlinks(pg.Data)

@@ -229,8 +229,8 @@ func (q store) remove(ctx context.Context, p wire.Piece) error {
 	return errors.Join(os.RemoveAll(dir), statefile.SyncDir(q.dir))
 }
 
-// removeParts destroys the parts outside a data directory that was set aside. They go first, because only that directory links to them.
-// If an operator has moved it back by hand, a server may use them.
+// removeParts destroys the parts outside a data directory that was set aside. They are removed first, because only that directory links to
+// them. If an operator has moved it back by hand, a server may use them.
 func removeParts(ctx context.Context, p wire.Piece) error {
 	for _, part := range p.Parts {
 		if !strings.Contains(filepath.Base(part.Place), asideSuffix) {

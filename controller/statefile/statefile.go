@@ -14,7 +14,7 @@ import (
 	"mainstay/controller/durable"
 )
 
-// Read leaves v as it is where there is no file.
+// Read leaves v unchanged if there is no file.
 func Read(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -26,7 +26,7 @@ func Read(path string, v any) error {
 	return Decode(path, b, v)
 }
 
-// Decode decodes what was read from path.
+// Decode decodes the content that was read from path.
 func Decode(path string, b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: "+
@@ -50,7 +50,7 @@ func Encode(v any) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// WriteBytes is Write for what is encoded already.
+// WriteBytes is Write for encoded content.
 func WriteBytes(path string, b []byte) error {
 	if err := durable.Write(path, b, 0o600); err != nil {
 		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
