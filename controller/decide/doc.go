@@ -28,22 +28,21 @@
 //
 // # Lease
 //
-// The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
-// term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
-// plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
-// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is pinged only while no
-// guard is bound to an end that the reset would overrun, so guards that hang with the whole host are answered by its reset, at
-// end + K (fencing/watchdog); where it is required, a member without it is not guarded completely, gets no lease and is not
-// promoted. The leader records the latest possible end, counted out by
-// (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
-// proposed no grant of it is answered. No code of the agent that keeps a lease touches a disk or a database, and a
-// leader whose own barrier is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
-// longer yields the proof lease-expired until it is bound again (L7). A report shows that only if its guards were asked under a goal
-// issued after the pause (found by the simulator: an earlier report says that they are bound, too). Grants go to one run of an agent
-// at a time (L8). A run gets goals only once the log names it. The disk of an agent remembers the last runs that had it: where it does not
-// know the run that spoke for the host before, it is an older copy (a backup, a copied machine). Epochs may have opened on the disk that is
-// lost, and commits been acknowledged by it, so the copy's members get new names, their seals do not count by the old ones, and no primary
-// starts there under the epoch in force (found by the simulator, seed 416680; a copy from within the present boot is not told apart).
+// The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own term, proposed
+// after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock plus its length (L1). Two guards
+// hold that end and kill the member's whole process tree when it passes (fencing/guard, L2); either's death ends the tree by the other.
+// Where the platform file gives the host a watchdog, it is pinged only while no guard has a lease whose end the reset would overrun, so
+// guards that hang with the whole host are answered by its reset, at end + K (fencing/watchdog); where it is required, a member without it
+// is not guarded completely, gets no lease and is not promoted. The leader records the latest possible end, counted out by (L+K)·(1+ρ),
+// before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is proposed no grant of it is
+// answered. No code of the agent that keeps a lease touches a disk or a database, and a leader whose own barrier is not committed within a
+// fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no longer yields the proof lease-expired until it enforces a lease
+// again (L7). A report shows that only if its guards were asked under a goal issued after the pause (found by the simulator: an earlier
+// report says that they are armed, too). Grants go to one run of an agent at a time (L8). A run gets goals only once the log names it. The
+// disk of an agent remembers the last runs that had it: where it does not know the run that spoke for the host before, it is an older copy
+// (a backup, a copied machine). Epochs may have opened on the disk that is lost, and commits been acknowledged by it, so the copy's members
+// get new names, their seals do not count by the old ones, and no primary starts there under the epoch in force (found by the simulator,
+// seed 416680; a copy from within the present boot is not told apart).
 //
 // # Changing the primary
 //
@@ -157,11 +156,11 @@
 // and positions prove nothing, and only the old primary's own disk shows completeness (recovered.go); not even
 // that if an agent reports an epoch of another primary, which the log does not know.
 //
-// Two controllers that are recovered separately, while both are stopped, begin two generations with one number. Each has a random
-// mark, which orders nothing: an agent obeys the one that it hears first, and a leader ignores an agent that obeys the
-// other, since the leases and seals of that one are not in its log. One more recovery ends this: each controller keeps the
-// highest generation that agents report, and begins above it. A reaffirmed epoch yields lease-expired only once its
-// primary has reported under it, with its guards bound to it: until then others may give it promises by earlier sets.
+// Two controllers that are recovered separately, while both are stopped, begin two generations with one number. Each has a random mark,
+// which orders nothing: an agent obeys the one that it hears first, and a leader ignores an agent that obeys the other, since the leases
+// and seals of that one are not in its log. One more recovery ends this: each controller keeps the highest generation that agents report,
+// and begins above it. A reaffirmed epoch yields lease-expired only once its primary has reported under it, with its guards armed for it:
+// until then others may give it promises by earlier sets.
 //
 // # Where this build stops
 //

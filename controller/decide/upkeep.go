@@ -82,7 +82,7 @@ func (v *clusterView) leaseCounted() bool {
 	return held > platform.CountOut(v.c.LongestLease)
 }
 
-// pause ends a pause that has expired, and completes a resume once the guard is bound or out of reach (L7).
+// pause ends a pause that has expired, and completes a resume once the guards are armed or out of reach (L7).
 func (v *clusterView) pause() (*state.Command, Reason) {
 	pause := v.c.Pause
 	if pause == nil {

@@ -12,8 +12,8 @@ import (
 	"mainstay/health"
 )
 
-// answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the
-// report arrived (L1). Every grant is recorded before the answer leaves (L3). of is for all answers of this moment.
+// answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the report arrived (L1).
+// Every grant is recorded before the answer leaves (L3). of holds the parts that all answers of this moment share.
 func (c *Core) answer(r *health.Report, of news, now time.Duration) *wire.ReportAnswer {
 	goals := c.goalsOf(r.Host)
 	a := &wire.ReportAnswer{
@@ -25,7 +25,7 @@ func (c *Core) answer(r *health.Report, of news, now time.Duration) *wire.Report
 		return a
 	}
 	if released := c.state.Releases(r.Host); len(released) > 0 {
-		// its agent has not released those yet that it reports
+		// its agent still reports these members, so it has not released them
 		maps.DeleteFunc(released, func(name string, _ platform.Goal) bool { return r.Member(name) == nil })
 		maps.Copy(released, goals.members)
 		a.Goals = released
@@ -102,10 +102,10 @@ func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, no
 		return nil // its epoch belongs to the disk that is lost
 	}
 	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
-		return nil // it has obeyed a later epoch, or has closed this one permanently
+		return nil // the agent has obeyed a later epoch, or has closed this one for good
 	}
 	if cl.Guarded && !seen.Guard.Complete {
-		return nil // a lease that no guard enforces must not look like one that is (L2)
+		return nil // a lease that no guard enforces must not look like one that a guard enforces (L2)
 	}
 	key := held{conf.Name, member}
 	if h, ok := c.holders[key]; ok && h.run != r.RunID && now < h.end {
@@ -149,7 +149,7 @@ func stopped(r *health.Report, instance string) bool {
 	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
-// news is what the answers of one moment tell of each cluster's members, by cluster.
+// news is the part of answers that is about a cluster's members, by cluster; all answers of one moment share it.
 type news map[string]*clusterNews
 
 // clusterNews are the positions of a cluster's members, to which their slots may be advanced, the addresses of their agents, and what
@@ -212,7 +212,7 @@ func (n *clusterNews) addTo(a *wire.ReportAnswer) {
 	a.Positions, a.Peers = with(a.Positions, n.positions), with(a.Peers, n.peers)
 }
 
-// with is both maps together; neither is edited.
+// with returns the union of both maps; neither is edited.
 func with[V any](a, b map[string]V) map[string]V {
 	switch {
 	case len(a) == 0:

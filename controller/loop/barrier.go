@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// gather is how long a report waits for others that the same barrier can serve, while no goal is about to change.
+// gather is how long a report waits for other reports, so that one barrier serves all of them, while no goal is about to change.
 const gather = 20 * time.Millisecond
 
 // settling is how long after a command goals may still change.
@@ -65,7 +65,7 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 	for _, w := range served {
 		reply := Reply{ID: w.id, Err: err}
 		if err == nil && c.unrecorded(w.report) {
-			c.waiting = append(c.waiting, w) // a goal might be one that only its predecessor may follow
+			c.waiting = append(c.waiting, w) // otherwise its answer might contain a goal that is meant for its predecessor only
 			continue
 		}
 		if err == nil {
@@ -80,11 +80,11 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 	return out
 }
 
-// Stalled sets how long a write to this controller's own disk has not returned. It is called before each Decide.
+// Stalled records how long a write to this controller's own disk has not returned. It is called before each Decide.
 func (c *Core) Stalled(d time.Duration) { c.stalled = d }
 
-// distrustSelf subtracts from the age of the barrier in flight the time in which this loop did not run: a host without a free
-// processor says nothing about the disk.
+// distrustSelf subtracts from the age of the barrier in flight the time in which this loop did not run: a host without a free CPU says
+// nothing about the disk.
 func (c *Core) distrustSelf(now time.Duration) {
 	if late := now - c.decided - max(c.pause, decideEvery); c.decided != 0 && late > decideEvery {
 		c.barrierSince = min(now, c.barrierSince+late)

@@ -64,7 +64,7 @@ func (l *Loop) propose(cmd state.Command, then func(refused bool, err error)) {
 	}()
 }
 
-// takeApplied makes sure that the core has applied the state that contains a result before it sees the result.
+// takeApplied gives the core the state that contains a result before it sees the result.
 func (l *Loop) takeApplied() {
 	select {
 	case s := <-l.applied:

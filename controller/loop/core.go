@@ -41,7 +41,7 @@ type Core struct {
 
 	stalled     time.Duration // how long a write to this controller's own disk has not returned
 	decided     time.Duration // when Decide was last called
-	pause       time.Duration // after that, until it is called again at the latest
+	pause       time.Duration // when it must be called again at the latest
 	transferred time.Duration // when leadership was last offered to another
 
 	answered map[string]time.Duration // when an agent run was last answered in this term
@@ -82,7 +82,7 @@ type Reply struct {
 	Err    error
 }
 
-// NewCore returns a core that follows.
+// NewCore returns the core of a controller that does not lead.
 func NewCore(name string, now time.Duration) *Core {
 	return &Core{name: name, state: state.New(), goals: map[string]*hostGoals{}, view: health.NewView(now), conditions: decide.NewConditions()}
 }
@@ -101,7 +101,7 @@ func (c *Core) Applied(s *state.State) {
 // Lead begins a term as leader. now is read after the election was won (L4). No decision is made before the first barrier of
 // the term is committed, because Raft signals leadership before earlier entries are applied.
 func (c *Core) Lead(now time.Duration) Out {
-	out := c.Follow() // leadership may have been lost and won again unseen: work in flight belongs to the earlier term
+	out := c.Follow() // leadership may have been lost and won again in between: work in flight belongs to the earlier term
 	c.leading = true
 	c.term++
 	c.leases, c.conditions = fencing.NewLeases(now), decide.NewConditions()
@@ -124,7 +124,7 @@ func (c *Core) Follow() Out {
 	return out
 }
 
-// transferEvery is how often a leader whose view is the odd one out offers its place.
+// transferEvery is how often a leader whose view differs from all others offers leadership to another controller.
 const transferEvery = 2 * time.Second
 
 // Decide runs decide.Next and proposes its commands. It also watches the leader's own disk (L6).
@@ -134,8 +134,8 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		return out
 	}
 	c.distrustSelf(now)
-	// A leader whose own disk writes waits longer: the other controllers or the processors are slow, and a new leader would
-	// find them no faster. Half a lease leaves time for an election before any lease lapses.
+	// A leader whose own disk works waits longer: then the other controllers or the CPUs are slow, and would be as slow for a new leader. Half
+	// a lease leaves time for an election before any lease lapses.
 	limit, waited := c.barrierLimit(), now-c.barrierSince
 	if c.barrier != 0 && (waited > limit && c.stalled > limit || waited > limit*5/2) {
 		out.Fatal = fmt.Errorf("%w (waited %s, of which %s for this controller's own disk; limit %s)", ErrDiskStalled, waited, c.stalled, limit)
@@ -173,7 +173,7 @@ func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
 		Site: c.site, Conditions: c.conditions, Now: now, Wall: wall}
 }
 
-// survey is the decision that a leader would make now, with every problem that it sees. in is a copy.
+// survey is the decision that this leader would make now, with every problem that it sees. in is a copy.
 func (c *Core) survey(in decide.Input) decide.Decision {
 	if !c.leading || !c.ready {
 		return c.last

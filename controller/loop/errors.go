@@ -10,7 +10,8 @@ var ErrNotLeader = errors.New("this controller is not the leader")
 
 // ErrDiskStalled is wrapped by Out.Fatal of Decide when a barrier has not been committed in time. The leader must exit: Raft's
 // heartbeats continue while its log write hangs, so no election follows and every lease would lapse (L6).
-var ErrDiskStalled = errors.New("a barrier has not been committed in time; is this controller's disk or its connection to the others hung?")
+var ErrDiskStalled = errors.New("a barrier has not been committed in time; " +
+	"check this controller's disk and its connection to the other controllers")
 
 // ErrGivenUp is wrapped by Out.Fatal of Decide when agents obey a later generation of the platform than this leader's (S3).
 var ErrGivenUp = errors.New("`mainstay controllers recover` replaced this controller's group: stop this controller, " +

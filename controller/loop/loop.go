@@ -59,8 +59,8 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 	}
 }
 
-// Log is the loop's view of the replicated log. Its methods must not block. Transfer asks for another leader; if it fails,
-// this controller continues to lead. Stalled is how long a write to this controller's own disk has not returned.
+// Log is the loop's view of the replicated log. Its methods must not block. Transfer asks for another leader; if that fails, this
+// controller continues to lead. Stalled is how long a write to this controller's own disk has not returned.
 type Log interface {
 	Propose(cmd []byte, timeout time.Duration) Pending
 	Transfer()
@@ -74,8 +74,8 @@ type Pending interface {
 	Result() (refused bool, err error)
 }
 
-// Effects carries out the effects of committed state. Want must not block. Each call names all effects that are wanted: an
-// effect that a call no longer names is done, or no longer wanted.
+// Effects carries out the effects of committed state. Want must not block. Each call names all effects that are wanted: an effect that a
+// call no longer names is done or no longer wanted.
 type Effects interface {
 	Want(effects []state.Effect, s *state.State)
 }
@@ -98,8 +98,8 @@ type Loop struct {
 	replies  map[uint64]chan Reply // owned by the loop's goroutine
 	nextID   uint64
 	begun    time.Duration
-	reminded time.Duration // when the log last said that an operator must act
-	process  string        // tells this process's observations from those of earlier ones
+	reminded time.Duration // when this process's log last said that an operator must act
+	process  string        // distinguishes this process's observations from those of earlier processes
 	stats    Stats
 }
 

@@ -19,8 +19,8 @@ func (c *Core) Observations(v health.Observations, now time.Duration) {
 	c.view.FoldObservations(v, now)
 }
 
-// Observe makes this controller's own observations on members and app servers from reports and probes, folds them, and returns them
-// for the other controllers. began tells this process from earlier ones.
+// Observe makes this controller's own observations on members and app servers from reports and probes, folds them, and returns them for the
+// other controllers. began distinguishes this process from earlier ones.
 func (c *Core) Observe(began string, probes []health.Observation, apps []health.InstanceObservation,
 	now time.Duration) health.Observations {
 	c.observed++
@@ -112,8 +112,8 @@ func (c *Core) heard(m *platform.Member, now time.Duration) int64 {
 	return silence.Milliseconds()
 }
 
-// tells tells whether an observation may be given. A controller that has only just begun to observe, or cannot, knows nothing against
-// a member, so it gives no observation instead of a bad one.
+// tells tells whether an observation may be given. A controller that has only just begun to observe, or cannot observe, has no evidence
+// against a member, so it gives no observation instead of a bad one.
 func (c *Core) tells(v *health.Observation, suspect, now time.Duration) bool {
 	return now-c.view.Since > suspect || v.Heard(suspect) || v.Probed(suspect)
 }

@@ -6,15 +6,15 @@ import (
 	"mainstay/controller/platform"
 )
 
-// decideEvery is how often Decide is called at least while something may change by the passing of time alone, and followEvery how often
-// by a controller that does not lead: there it has nothing to decide.
+// decideEvery is how often Decide is called at least while time alone may change the decision; followEvery is the same on a controller that
+// does not lead, where it has nothing to decide.
 const (
 	decideEvery = 50 * time.Millisecond
 	followEvery = time.Second
 )
 
 // Pause is how long after the Decide at now the next one is due, unless an event comes before. Reports and observations are events, so
-// while all is well the passing of time shows nothing new before an agent's report is late, or a barrier due.
+// while all is well time alone changes nothing before an agent's report is late or a barrier is due.
 func (c *Core) Pause(now time.Duration) time.Duration {
 	c.pause = c.untilDecide(now)
 	return c.pause
@@ -37,8 +37,8 @@ func (c *Core) untilDecide(now time.Duration) time.Duration {
 	return max(due, time.Millisecond)
 }
 
-// untilDoubt is how long it takes until the agent that was heard least recently counts as late (doubtAfter); 0 if one does, or says that
-// its PostgreSQL does not answer.
+// untilDoubt is the time until the agent that was heard least recently counts as late (doubtAfter); 0 if one is late already, or reports
+// that its PostgreSQL does not answer.
 func (c *Core) untilDoubt(now time.Duration) time.Duration {
 	if c.state.Platform == nil {
 		return 0

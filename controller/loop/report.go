@@ -15,8 +15,8 @@ type waitingReport struct {
 	report *health.Report
 }
 
-// Report takes in an agent's report. The leader answers it after the next barrier. Other controllers only fold it, which keeps
-// their view warm, and return ErrNotLeader.
+// Report takes in an agent's report. The leader answers it after the next barrier. Other controllers only fold it into their view, so that
+// it is current if they become the leader, and return ErrNotLeader.
 func (c *Core) Report(id uint64, r *health.Report, now time.Duration) (Out, error) {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
@@ -75,7 +75,7 @@ func (c *Core) ofOtherGroup(id uint64, r *health.Report, now time.Duration) (Out
 	return Out{Replies: []Reply{{ID: id, Answer: answer}}}, nil
 }
 
-// turnAway answers an agent that does not speak for its host. It gives no goals and no grants.
+// turnAway answers an agent that does not speak for its host, without goals and grants.
 func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
 	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
 		RunID: r.RunID, Number: r.Number, Leader: c.name,

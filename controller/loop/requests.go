@@ -57,7 +57,7 @@ func (l *Loop) Heard(ctx context.Context) (uint64, error) {
 	return read(ctx, l, func() uint64 { return l.core.heardOf })
 }
 
-// Process tells this process from earlier ones of the same controller.
+// Process distinguishes this process from earlier ones of the same controller.
 func (l *Loop) Process() string { return l.process }
 
 // Stats are counters since the process began.
@@ -89,7 +89,7 @@ func (l *Loop) Snapshot(ctx context.Context) (Snapshot, error) {
 	})
 }
 
-// read runs f inside the loop and returns its result.
+// read runs f in the loop's goroutine and returns its result.
 func read[T any](ctx context.Context, l *Loop, f func() T) (v T, err error) {
 	ch := make(chan T, 1)
 	if err := l.send(ctx, func() { ch <- f() }); err != nil {

@@ -4,9 +4,8 @@ package platform
 // answered.
 type Age struct{ Generation, Index, Number uint64 }
 
-// Before tells whether a is older than other in either respect: the answer of a deposed leader may be late, and two copies
-// of one report may be answered at different times. If the controller does not give its index, only the report's number
-// counts.
+// Before tells whether a is older than other in either respect: the answer of a deposed leader may come late, and two copies of one report
+// may get answers at different times. If the controller does not give its index, only the report's number counts.
 func (a Age) Before(other Age) bool {
 	return a.Number < other.Number || a.Generation == other.Generation && a.Index != 0 && a.Index < other.Index
 }

@@ -16,7 +16,7 @@ type App struct {
 	// Quiesce and Resume are the hooks of an app that runs everywhere: a site switchover asks each instance that takes requests
 	// to refuse writes while the clusters move, and to take them again afterwards, also after an undo. The instances of an app
 	// that runs with its primary are stopped instead.
-	Quiesce string `json:"quiesce,omitempty"` // URL with {address}, asked by POST; never without Resume
+	Quiesce string `json:"quiesce,omitempty"` // URL with {address}, called by POST; never set without Resume
 	Resume  string `json:"resume,omitempty"`  // URL with {address}, asked by POST
 	// Verify is asked by POST after a site switchover: the app makes a real write and reads it back.
 	Verify    string     `json:"verify,omitempty"` // URL; of each instance with {address}, else of the load balancer before them
@@ -72,7 +72,7 @@ type InstanceGoal struct {
 	Want Wanting `json:"want"`
 	// Drain is how long the instance is out of routing before it is stopped.
 	Drain time.Duration `json:"drain,omitempty"`
-	// Restart grows with each restart that is wanted: an instance that runs since before it is restarted once.
+	// Restart grows with each wanted restart: an instance that was started before that is restarted once.
 	Restart uint64 `json:"restart,omitempty"`
 	// Permit, if not 0, is how long the instance may run, counted from the sending of the report that this goal answers (L1).
 	// It is stopped when the permit ends, unless the agent of member Primary says that its lease is still valid. 0 for

@@ -8,7 +8,7 @@ type CheckDepth string
 // The depths. See deploy/guide/runbook.md for what each proves.
 const (
 	CheckCompare   CheckDepth = "compare"   // all members with each other, block by block
-	CheckStructure CheckDepth = "structure" // what the pages of one member mean, by PostgreSQL's own functions
+	CheckStructure CheckDepth = "structure" // the meaning of the pages of one member, by PostgreSQL's own functions
 )
 
 // CheckSchedule is when a cluster's deep checks are made (integrity).
@@ -23,7 +23,7 @@ type CheckPlan struct {
 	Every time.Duration `json:"every,omitempty"`
 	// Rate is how many MB of each member are read in a second, at most, 1 to 1000; 0: as in the file of each agent, which is the limit anyway.
 	Rate int `json:"rate,omitempty"`
-	// Share is how many percent of each hour a check works, 1 to 100; 0: all of it.
+	// Share is the percentage of each hour in which a check works, 1 to 100; 0 stands for 100.
 	Share int `json:"share,omitempty"`
 }
 
@@ -39,7 +39,7 @@ func (s *CheckSchedule) Plan(d CheckDepth) CheckPlan {
 	return CheckPlan{}
 }
 
-// CheckOrder asks the agent of a member for a check that is due, and for its end once the order is gone. The zero value asks for none.
+// CheckOrder asks the agent of a member for a check that is due; once the order is withdrawn, the check ends. The zero value asks for none.
 type CheckOrder struct {
 	Depth CheckDepth `json:"depth,omitempty"`
 	Rate  int        `json:"rate,omitempty"`  // as in CheckPlan

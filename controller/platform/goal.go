@@ -62,7 +62,7 @@ type Goal struct {
 	DamageGoal
 	// Sets are the durability sets in force; the last is the one to load.
 	Sets []DurabilitySet `json:"sets,omitempty"`
-	// MembersVersion is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:
+	// MembersVersion is the version of the member list from which OtherMembers was made, and Lease the longest lease that may be in force:
 	// promises are made for them (L5).
 	MembersVersion uint64        `json:"list,omitempty"`
 	Lease          time.Duration `json:"lease,omitempty"`
@@ -121,11 +121,11 @@ func (s DurabilitySet) Has(name string) bool {
 
 // DamageGoal is what a replica must do about data that is known to be damaged.
 type DamageGoal struct {
-	// Damaged is the incarnation of data that is known to be damaged. A replica whose data it is gives it up for a whole copy of the
-	// primary's, because of Damage, the evidence; that is "" while the primary's data is damaged too, since a copy would be no better.
+	// Damaged is the incarnation of data that is known to be damaged. A replica with that data replaces it by a whole copy of the primary's.
+	// Damage is the evidence; it is "", and the data stays, while the primary's data is damaged too, since a copy would be no better.
 	Damaged string `json:"damaged,omitempty"`
 	Damage  string `json:"damage,omitempty"`
-	// Verify names damaged data of the primary that a replica shall replace: all its own files are read at once, from the beginning. "" for
-	// none. See health.Scan.For.
+	// Verify asks a replica that may replace a damaged primary to read all its own files at once, from the beginning; it names that primary's
+	// data. "" for none. See health.Scan.For.
 	Verify string `json:"verify,omitempty"`
 }

@@ -29,11 +29,11 @@ const (
 
 // The steps of a site switchover, in their order.
 const (
-	StepCheck    = "check"    // everything is checked; any objection ends the site switchover here
+	StepCheck    = "check"    // everything is checked; if a check fails, the site switchover ends here
 	StepQuiesce  = "quiesce"  // apps are drained and stopped, or asked to refuse writes
 	StepClusters = "clusters" // one after the other
 	StepApps     = "apps"     // the pools start on the new site
-	StepRouting  = "routing"  // hooks only; Mainstay has changed the routing by then
+	StepRouting  = "routing"  // only hooks run; Mainstay has already changed the routing
 	StepVerify   = "verify"   // a real write and read through each app
 )
 

@@ -1,7 +1,7 @@
 package platform
 
-// The operator's choices are types of their own: the compiler tells one from another, and their values are the words of the platform
-// file. controller/config checks that a value is one of them.
+// Each of the operator's choices has its own type, so that the compiler distinguishes them; the values are the words of the platform file.
+// controller/config checks that a value is one of them.
 
 // AckFrom says which members' acknowledgements a commit waits for (durability.from).
 type AckFrom string
@@ -18,7 +18,7 @@ type WhenShort string
 // The values of durability.when-short.
 const (
 	BlockWhenShort   WhenShort = "block"   // they wait
-	DegradeWhenShort WhenShort = "degrade" // they wait for as many as there are
+	DegradeWhenShort WhenShort = "degrade" // they wait for as many replicas as stream
 )
 
 // AcrossSites says whether a failover may leave the primary's site (failover.across-sites).
@@ -75,7 +75,7 @@ type WatchdogMode string
 const (
 	WatchdogOff       WatchdogMode = ""          // "off" in the platform file
 	WatchdogAutomatic WatchdogMode = "automatic" // used where the host has one
-	WatchdogRequired  WatchdogMode = "required"  // without one no member of the host is protected
+	WatchdogRequired  WatchdogMode = "required"  // without an armed watchdog no member of the host counts as protected
 )
 
 // AppRun says where an app's instances run (run).

@@ -20,7 +20,7 @@ type PromiseAnswer struct {
 	Given bool `json:"given"`
 	// Incarnation names the data of the member that promises: durability sets count by it.
 	Incarnation string `json:"incarnation,omitempty"`
-	// Former is what its data was named before it was replaced or renamed; "" for nothing. A promise counts for that name too.
+	// Former is the earlier name of its data, from before it was replaced or renamed; "" for none. A promise counts for that name too.
 	Former string `json:"former,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }

@@ -28,10 +28,10 @@ const (
 	raftStep = 50 * time.Millisecond
 )
 
-// RaftTimeout is the heartbeat and the election timeout of a controller that waits up to late for the CPU: the timeout of a quiet
-// machine plus four such waits, at most twice the former, and short enough that the loss of a leader costs no lease. A follower waits up
-// to twice the timeout, an election takes one, and the first barrier is committed: all within half of the shortest lease. With leases
-// below 3.5 s there is no room; the timeout is then that of a quiet machine, and never shorter.
+// RaftTimeout is the heartbeat and the election timeout of a controller that waits up to late for the CPU: the timeout of a quiet machine
+// plus four such waits, at most twice the former, and short enough that the loss of a leader costs no lease. A follower waits up to twice
+// the timeout, an election takes one, and the first barrier is committed: all within half of the shortest lease. Leases below 3.5 s leave
+// no room for that: the timeout is then that of a quiet machine, and never shorter.
 func RaftTimeout(late, lease time.Duration) time.Duration {
 	most := min(2*RaftHeartbeat, (lease/2-firstBarrier)/3)
 	return max(RaftHeartbeat, min(RaftHeartbeat+4*late, most).Truncate(raftStep))
@@ -57,9 +57,9 @@ func CountOut(lease time.Duration) time.Duration {
 	return (lease + GuardKill) * (100 + ClockRatePercent) / 100
 }
 
-// WatchdogTimeout is the timeout of a host's watchdog for a lease of that length, in the whole seconds that drivers accept; 0
-// if the lease is too short. A host must never be reset while its leases are renewed: the watchdog may be fed as long as a
-// renewal arrives within four heartbeats.
+// WatchdogTimeout is the timeout of a host's watchdog for a lease of that length, in the whole seconds that drivers accept; 0 if the lease
+// is too short. A host must never be reset while its leases are renewed: so the watchdog may be pinged as long as a renewal arrives within
+// four heartbeats.
 func WatchdogTimeout(lease time.Duration) time.Duration {
 	return (lease - 4*Heartbeat(lease)).Truncate(time.Second)
 }

@@ -77,7 +77,7 @@ func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 		TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout,
 		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only
 		IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 4,
-		DisableCompression: true, // nothing is compressed that way; what repeats is sent as a difference
+		DisableCompression: true, // bodies are not compressed; repeated ones are sent as differences
 	}
 	return &Client{addresses: slices.Clone(addresses), transport: t, http: &http.Client{
 		Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -157,7 +157,7 @@ type message struct {
 	repeated     *delta.Exchange // nil for one that is not repeated
 }
 
-// send makes one request. An error is a *RefusalError, a *sentError, or means that nothing was sent.
+// send makes one request. The error is a *RefusalError or a *sentError; any other error means that nothing was sent.
 func (c *Client) send(ctx context.Context, address string, m message) error {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -231,7 +231,7 @@ func refusedCertificate(err error) error {
 	return nil
 }
 
-// read takes the whole answer at once: a connection does not outlast a slow reader (identity.UserTimeout).
+// read takes the whole answer at once, because a slow reader would lose the connection (identity.UserTimeout).
 func (c *Client) read(resp *http.Response, address string, m message) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err == nil {

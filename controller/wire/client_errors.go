@@ -75,7 +75,7 @@ func (e *UnreachableError) each() string {
 	return strings.Join(append(reasons, mends...), "; ")
 }
 
-// Why is the text of an error of DoAt, for a caller who names the address beside it.
+// Why is the text of an error of DoAt, for a caller that names the address itself.
 func Why(err error) string {
 	var away *UnreachableError
 	if !errors.As(err, &away) || len(away.Tried) != 1 {
@@ -88,8 +88,8 @@ func Why(err error) string {
 	return why
 }
 
-// Certificates tells whether all of them run, but one side does not accept the other's certificate: then neither a missing leader
-// nor the network is the cause.
+// Certificates tells whether all of them run but one side does not accept the other's certificate: then the cause is neither a missing
+// leader nor the network.
 func (e *UnreachableError) Certificates() bool {
 	for _, a := range e.Tried {
 		if peer := (*identity.PeerError)(nil); !errors.Is(a.Err, errCertificate) && !errors.As(a.Err, &peer) {

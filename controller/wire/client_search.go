@@ -35,7 +35,7 @@ func (s *search) run(ctx context.Context) error {
 		case errors.As(err, &refusal) && refusal.Status == http.StatusMisdirectedRequest:
 			s.follow(refusal)
 		case refusal != nil:
-			s.c.remember(address) // it refused as the leader, or answers for itself
+			s.c.remember(address) // the leader refused, or the address answers for itself
 			return err
 		case s.uncertain(err):
 			s.c.remember("")

@@ -16,12 +16,12 @@ const (
 	MissingLauncher  = "the launcher that ends PostgreSQL with the guards"
 	MissingService   = "a service manager"
 
-	formerMissingLauncher = "the keeper that ends PostgreSQL with the guards" // MissingLauncher, as guards of an earlier build say it
+	formerMissingLauncher = "the keeper that ends PostgreSQL with the guards" // the text of MissingLauncher in guards of an earlier build
 )
 
 // Protection lists the layers that stop a member which must no longer act as primary (L2).
 type Protection struct {
-	// Known: its agent has reported; before that the other fields on the guard are empty.
+	// Known: its agent has reported. Before that, the guard's fields are empty.
 	Known bool `json:"known"`
 	// Guard names the layers in force: "both" guards, the "kernel end (launcher)" that ends PostgreSQL with them, the "service manager"
 	// that sweeps if all were killed at once.
@@ -34,7 +34,7 @@ type Protection struct {
 	Watchdog string `json:"watchdog,omitempty"`
 }
 
-// GuardOf makes the guard's part of a protection from an agent's report of the member, nil before the first.
+// GuardOf makes the guard's part of a protection from an agent's report of the member; seen is nil before the first report.
 func GuardOf(seen *health.Member) Protection {
 	p := Protection{Guard: []string{}}
 	if seen == nil {

@@ -30,8 +30,8 @@ type Piece struct {
 	Successor   string            `json:"successor"`
 	SystemID    string            `json:"systemID,omitempty"`
 	Timeline    platform.Timeline `json:"timeline"`
-	// From is where the data leaves the primary's history, To the end of its WAL; between them are Bytes of WAL with Transactions
-	// commits. Uncounted is the reason why they could not be counted.
+	// From is where the data leaves the primary's history, To the end of its WAL; between them are Bytes of WAL with Transactions commits.
+	// Uncounted is the reason if they could not be counted.
 	From         platform.LSN `json:"from"`
 	To           platform.LSN `json:"to"`
 	Bytes        int64        `json:"bytes"`
@@ -40,8 +40,8 @@ type Piece struct {
 	Place        string       `json:"place"`           // folder of the kept data
 	Parts        []Part       `json:"parts,omitempty"` // kept outside of Place
 	Size         int64        `json:"size"`            // bytes it takes on disk, parts included
-	// End is the end of WAL of a standby's data that was set aside whole; nil where that is not proven, or the data may hold more that
-	// exists nowhere else.
+	// End is the end of WAL of a standby's data that was set aside whole; nil if that is not proven, or if the data may hold more that exists
+	// nowhere else.
 	End *End `json:"end,omitempty"`
 	// Needless says why it holds no transaction that its successor lacks; it is then reduced where a later repair needs the space.
 	Needless string   `json:"needless,omitempty"`

@@ -21,8 +21,8 @@ const (
 	HasNone = "none"
 )
 
-// Repeat is DoAt for a request that is sent all the time with nearly the same body: once the peer has said that it keeps the bodies, only
-// differences to those before cross the network, both ways.
+// Repeat is DoAt for a request that is sent continuously with nearly the same body: once the peer has said that it keeps the bodies, both
+// sides send only differences to the body before.
 func (c *Client) Repeat(ctx context.Context, address, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
@@ -40,12 +40,12 @@ func (c *Client) Repeat(ctx context.Context, address, method, path string, in, o
 	return unreachable(address, err)
 }
 
-// unread tells whether a server answers so that could not read a difference: it has been restarted, or is of an older build now.
+// unread tells whether an answer means that the server could not read a difference: it was restarted, or runs an older build now.
 func unread(status int) bool {
 	return status == http.StatusPreconditionFailed || status == http.StatusBadRequest
 }
 
-// shorten gives what to send for a body, and its title if that is a difference. x is nil for a request that is not repeated.
+// shorten returns the bytes to send for a body, and their title if they are a difference. x is nil for a request that is not repeated.
 func shorten(x *delta.Exchange, body []byte) (send []byte, title string) {
 	if x == nil {
 		return body, ""
@@ -70,7 +70,7 @@ func announce(x *delta.Exchange, h http.Header, title string) {
 	h.Set(HasHeader, has)
 }
 
-// answered makes the whole answer to a request with this body, and keeps both for the next one.
+// answered makes the whole answer to a request with this body, and keeps both for the next request.
 func answered(x *delta.Exchange, h http.Header, body, answer []byte) ([]byte, error) {
 	if x == nil {
 		return answer, nil

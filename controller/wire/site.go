@@ -59,7 +59,7 @@ type AppState struct {
 	// Site is the site of a pool that runs with its primary; Moving: it waits until the instances of every other site have stopped.
 	Site      string           `json:"site,omitempty"`
 	Moving    bool             `json:"moving,omitempty"`
-	Now       string           `json:"now,omitempty"` // what the leader does or waits for
+	Now       string           `json:"now,omitempty"` // the leader's present action or wait
 	Instances []InstanceStatus `json:"instances"`
 }
 
@@ -73,7 +73,7 @@ type InstanceStatus struct {
 	Serves  bool             `json:"serves"`        // it takes requests
 	Out     string           `json:"out,omitempty"` // why it was taken out of routing
 	Health  health.Working   `json:"health"`
-	Reaches health.Working   `json:"reaches,omitempty"` // it reaches the primary; of an app that is a cluster's reachability check
+	Reaches health.Working   `json:"reaches,omitempty"` // whether it reaches the primary, if its app is a cluster's reachability check
 	Error   string           `json:"error,omitempty"`   // of a controller's check
 	Seen    *health.Instance `json:"seen,omitempty"`    // its agent's last report
 	Age     time.Duration    `json:"age"`               // of Seen

@@ -56,7 +56,7 @@ type ClusterState struct {
 	Guarded  bool                     `json:"guarded"`
 	Opened   bool                     `json:"opened"`
 	Pause    *state.Pause             `json:"pause,omitempty"`
-	// Now says what the leader does or waits for; "" for nothing.
+	// Now is the leader's present action or wait; "" for none.
 	Now       string           `json:"now,omitempty"`
 	Operation *state.Operation `json:"operation,omitempty"` // the running operation, or the last
 	Members   []MemberStatus   `json:"members"`
@@ -69,7 +69,7 @@ type MemberStatus struct {
 	Name string `json:"name"`
 	Host string `json:"host"`
 	Site string `json:"site"`
-	// Goal is the controllers' goal; Seen is its agent's last report of it, nil before the first and while Unfit.
+	// Goal is the controllers' goal; Seen is its agent's last report of it, nil before the first and while Unmanaged is set.
 	Goal     platform.GoalKind `json:"goal"`
 	Seen     *health.Member    `json:"seen,omitempty"`
 	Age      time.Duration     `json:"age"`

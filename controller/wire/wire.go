@@ -42,12 +42,12 @@ type ReportAnswer struct {
 	Grants  []Grant                  `json:"grants"`
 	// Heartbeat is how often to report.
 	Heartbeat time.Duration `json:"heartbeat"`
-	// Positions are the last reported positions of all members of the host's clusters: slots for them may be advanced so far.
+	// Positions are the last reported positions of all members of the host's clusters: slots for a member may be advanced up to its position.
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
 	// FailoverSlots are, by cluster, the user's failover slots that its primary had synchronised: a former primary's own slots of the
 	// same name are worthless from then on.
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
-	// Archived is, by cluster, up to where its primary has archived its WAL. After a failover the new primary archives the rest.
+	// Archived is, by cluster, the position up to which its primary has archived WAL. After a failover the new primary archives the rest.
 	Archived map[string]platform.LSN `json:"archived,omitempty"`
 	// Tablespaces are, by cluster, those of its primary: the replicas' hosts need the same folders.
 	Tablespaces map[string][]health.Tablespace `json:"tablespaces,omitempty"`
@@ -61,8 +61,8 @@ type ReportAnswer struct {
 	Alarm string `json:"alarm,omitempty"`
 }
 
-// Confirmed is the answer to GET /v1/confirmed, by which a controller asks which entry its own log had before its process began; 0
-// is not known.
+// Confirmed is the answer to GET /v1/confirmed, by which a controller asks for the highest entry that its own log had before its process
+// began; 0 if it is not known.
 type Confirmed struct {
 	Entry uint64 `json:"entry"`
 }
@@ -99,11 +99,11 @@ type Error struct {
 	// "forbidden" (403), "timeout" (504), "failed" (500).
 	Code   string `json:"code"`
 	Leader string `json:"leader,omitempty"` // address of the leader, if known
-	// By is, with CodeComparing, the member whose agent compares.
+	// By is set with CodeComparing: the member whose agent compares.
 	By string `json:"by,omitempty"`
 }
 
-// CodeComparing is the code of a comparison that is refused because another one has the member.
+// CodeComparing is the code of a comparison that is refused because another one already reads the member.
 const CodeComparing = "comparing"
 
 // CodeBackup is the code of a switchover that is refused because a base backup runs: it may be asked for again.
@@ -183,7 +183,7 @@ type ApplyAnswer struct {
 	Version uint64             `json:"version"`
 	Old     *platform.Platform `json:"old,omitempty"`
 	Applied bool               `json:"applied"`
-	// Notes list what else the platform needs, and what to do.
+	// Notes list further requirements of the platform, each with the remedy.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -249,7 +249,7 @@ type HistoryAnswer struct {
 type ExplainAnswer struct {
 	Cluster string `json:"cluster"`
 	Primary string `json:"primary"`
-	// Now is what the leader does or waits for, and Rule the rule behind it.
+	// Now is the leader's present action or wait, and Rule the rule behind it.
 	Rule     string           `json:"rule"`
 	Code     string           `json:"code,omitempty"` // names the reason that Now words
 	Now      string           `json:"now"`
