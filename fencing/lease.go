@@ -43,9 +43,9 @@ func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, lengt
 	l.leases[k] = granted{max(l.leases[k].end, now+platform.CountOut(length)), now}
 }
 
-// End is when every lease of that member, of this epoch or an earlier one, has certainly ended and its guard has killed. Earlier
-// epochs count because after an abandonment the member may not yet know its higher epoch and continue under the lease of the
-// one before. longest is the longest lease that may be in force in the cluster (L4).
+// End is when every lease of that member, of this epoch or an earlier one, has certainly ended and its guard has killed. Earlier epochs
+// count because after an abandonment the member may not yet know its higher epoch and continue under the lease of the one before. longest
+// is the longest lease that may be in force in the cluster (L4).
 func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.Duration) time.Duration {
 	end := l.start + platform.CountOut(longest)
 	for k, known := range l.leases {

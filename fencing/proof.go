@@ -12,7 +12,7 @@ const (
 	Stopped Kind = "stopped"
 	// LeaseExpired: L3 or L4, for an epoch granted under a complete guard.
 	LeaseExpired Kind = "lease-expired"
-	// QuorumSealed: for every set in force |S|-k+1 members are sealed; the old primary can acknowledge nothing that waits.
+	// QuorumSealed: for every set in force |S|-k+1 members are sealed; the old primary can acknowledge no commit that waits for replicas.
 	QuorumSealed Kind = "quorum-sealed"
 	// PoweredOff: a fence device switched the host off and its status confirms it.
 	PoweredOff Kind = "powered-off"

@@ -52,7 +52,7 @@ func (c *checking) all(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, describeWithin+c.spec.Timeout)
 	defer cancel()
 	found, back := program.Apart(ctx, func() []Mistake {
-		one := &checking{device: c.device, at: c.at} // separate, because this goroutine may hang
+		one := &checking{device: c.device, at: c.at} // it gets a separate result, because this goroutine may hang
 		if err := c.agents.Allowed.Missing(c.spec.Programs()); err != nil {
 			one.found = append(one.found, Mistake{Path: c.at, What: "names a program", Do: err.Error()})
 			return one.found
@@ -185,7 +185,8 @@ func (c *checking) gives(name string) bool {
 		slices.ContainsFunc(slices.Collect(maps.Keys(c.spec.Secrets)), same)
 }
 
-// itself lets the agent validate: it knows rules that its metadata does not have, such as that one of two parameters is needed.
+// itself lets the fence agent validate the parameters: it knows rules that its metadata lacks, such as that one of two parameters is
+// needed.
 func (c *checking) itself(ctx context.Context, m *Metadata) {
 	if !slices.ContainsFunc(m.Actions, func(a Action) bool { return a.Name == "validate-all" }) {
 		return

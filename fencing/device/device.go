@@ -24,7 +24,7 @@ type device struct {
 	agents *Agents
 }
 
-// name is the agent or program with its address, which tells it from others of its kind.
+// name is the agent or program with its address, which distinguishes it from other devices of its kind.
 func (d *device) name() string {
 	if d.spec.Exec != "" {
 		return d.spec.Exec
@@ -82,7 +82,7 @@ func (d *device) change(ctx context.Context, want fencing.Power) (fencing.Answer
 	return a, ok
 }
 
-// able refuses an agent whose off is no proof.
+// able refuses an agent whose action off is no proof.
 func (d *device) able(ctx context.Context) error {
 	if d.spec.Agent == "" {
 		return nil
@@ -143,7 +143,7 @@ func powerOf(e program.Ended) fencing.Power {
 	return fencing.PowerUnknown
 }
 
-// said is how a program ended, with its output.
+// said describes how a program ended, with its output.
 func said(e program.Ended, secrets []string) string {
 	s := fmt.Sprintf("exited %d", e.Code)
 	if e.Code < 0 {

@@ -84,7 +84,7 @@ func (a *Agents) find(agent string) (string, error) {
 		agent, strings.Join(folders, ", "))
 }
 
-// Metadata asks an agent to describe itself, once for each version of it.
+// Metadata asks an agent to describe itself, once for each version of the agent's file.
 func (a *Agents) Metadata(ctx context.Context, agent string) (*Metadata, error) {
 	path, err := a.find(agent)
 	if err != nil {
@@ -133,7 +133,7 @@ func describe(ctx context.Context, path string) (*Metadata, error) {
 	return m, nil
 }
 
-// hollow are agents whose status says nothing about power.
+// hollow lists the agents whose status says nothing about power.
 var hollow = map[string]string{
 	"fence_dummy": "only pretends",
 	"fence_sbd":   "asks the host to reset itself and waits",

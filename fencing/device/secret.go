@@ -96,7 +96,7 @@ const mostReason = 300 // bytes of a device's output
 // stamp is the prefix of each message of ClusterLabs' agents.
 var stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: `)
 
-// words is the last useful output of a program, as one short line without secrets.
+// words returns the last useful output of a program, as one short line without secrets.
 func words(e program.Ended, secrets []string) string {
 	text := strings.TrimSpace(e.Stderr)
 	if text == "" {

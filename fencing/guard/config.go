@@ -21,7 +21,7 @@ type config struct {
 	Cgroup  string `json:"cgroup,omitempty"`
 }
 
-// readConfig accepts only a configuration that it knows completely: a guard with half of it would guard half a member.
+// readConfig refuses a configuration with an unknown field: a guard that ignored a part would guard only a part of the member.
 func readConfig(r io.Reader) (config, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxLine+1))
 	if err != nil {

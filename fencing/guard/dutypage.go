@@ -77,8 +77,8 @@ func mapDutyPage(fd, access int) (*DutyPage, error) {
 	return &DutyPage{mem}, nil
 }
 
-// Listening is the process that listens for a slot (a or b) in a member's directory; 0 for none. It sends no request to the guard, so
-// it works for a guard that hangs; it looks up a path, so it may hang itself.
+// Listening is the process that listens for a slot (a or b) in a member's directory; 0 for none. It sends no request to the guard, so it
+// works even if the guard hangs; but it looks up a path, so it may hang itself.
 func Listening(ctx context.Context, dir, slot string) (pid int, err error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socketPath(dir, slot))
@@ -120,7 +120,7 @@ func openDutyPage(pid int) (*DutyPage, error) {
 			return readDutyPage(path, pid)
 		}
 	}
-	return nil, errors.New("the guard has no page: it is of an earlier build, until the member's next restart")
+	return nil, errors.New("the guard has no page, because it is of an earlier build; the member's next restart replaces it")
 }
 
 func readDutyPage(path string, pid int) (*DutyPage, error) {
@@ -129,7 +129,7 @@ func readDutyPage(path string, pid int) (*DutyPage, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != pageSize { // reading past the end of a shorter one would kill the reader
+	if st, err := f.Stat(); err != nil || st.Size() != pageSize { // reading past the end of a shorter page would kill the reader
 		return nil, fmt.Errorf("it has another size (%v)", err)
 	}
 	p, err := mapDutyPage(int(f.Fd()), unix.PROT_READ)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guard is one of the two: a machine between the server's goroutines, which extend it, and the loop, which kills.
+// guard is one of the two guards: a state machine between the server's goroutines, which extend the lease, and the loop, which kills.
 type guard struct {
 	cfg      config
 	tree     *process.Tree
@@ -33,8 +33,8 @@ type guard struct {
 	peerPID    int
 	retired    []int  // pidfds of former guards, for the loop to close
 	launcher   int    // pid of the running launcher, 0 without
-	unkept     string // why there is no launcher although there should be one
-	unkeepable bool   // the launcher could not be started, nor could another guard start one
+	unkept     string // why the launcher that should run does not
+	unkeepable bool   // the launcher could not be started, and no other guard could start one either
 	leaving    bool   // exit as soon as no program ends with it
 	stopping   bool   // exit was granted
 }
@@ -118,8 +118,8 @@ func (g *guard) patience() int {
 	return -1
 }
 
-// needless tells, with mu held, whether no program would end with an idle guard: the launcher's program has ended. The guard without a
-// launcher exits after the other one.
+// needless tells, with mu held, whether an idle guard may exit because no program would end with it: the launcher's program has ended. The
+// guard without a launcher exits after the other one.
 func (g *guard) needless() bool {
 	if g.machine.State == machine.Armed || g.machine.State == machine.Killing {
 		return false
@@ -174,7 +174,7 @@ func (g *guard) lostPeer(pidfd int) {
 	g.machine.PeerLost()
 }
 
-// killTree continues until no process is left, however long the kernel takes: a process that has not ended is not fenced (L2).
+// killTree kills until no process is left, however long the kernel takes: a process that has not ended is not fenced (L2).
 func (g *guard) killTree() {
 	g.mu.Lock()
 	g.kill = &Kill{Why: g.machine.Why, Epoch: g.machine.Epoch.String(), Begun: boottime.Now()}

@@ -31,8 +31,8 @@ func Harden(name string) Protection {
 	unix.Umask(0o077)
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 
-	// A guard allocates a few objects a second: the collector runs only if the heap reaches the limit. There are more threads than
-	// work, so that the one that waits for the timer never waits for another.
+	// A guard allocates a few objects a second: the collector runs only if the heap reaches the limit. There are more threads than work, so
+	// that the thread that waits for the timer never waits for another.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(64 << 20)
 	runtime.GOMAXPROCS(4)

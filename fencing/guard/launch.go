@@ -20,10 +20,10 @@ import (
 // The caller starts the program itself; the kernel then does not end it with the guards.
 var ErrNoLauncher = errors.New("guard a has no launcher")
 
-// Launch starts cmd as the launcher's child instead of the caller's, so that the kernel kills it at once when guard A dies (L2). It
-// uses Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and CgroupFD. wait returns how
-// the program ended, once it has. After an error other than ErrNoLauncher the program may still run. Only the program's start itself
-// touches a filesystem.
+// Launch starts cmd as the launcher's child instead of the caller's, so that the kernel kills it at once when guard A dies (L2). It uses
+// Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and CgroupFD. wait returns how the program
+// ended, once it has. After an error other than ErrNoLauncher the program may still run. Only the start of the program touches a
+// filesystem.
 func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -47,8 +47,8 @@ type launched struct {
 
 const endedWell = "ok"
 
-// launcher is the parent of the member's postmaster, and nothing else. It is a child of guard A and dies with it, as the postmaster dies
-// with the launcher: by PDEATHSIG, which the kernel sends when the thread that created the child ends.
+// launcher is the parent of the member's postmaster and of no other program. It is a child of guard A and dies with it, as the postmaster
+// dies with the launcher: by PDEATHSIG, which the kernel sends when the thread that created the child ends.
 //
 // It is not a guard: it was forked before guard A hardened itself and keeps the agent's OOM score, limits and umask, and the ordinary
 // priority, so that PostgreSQL inherits these. Signals are caught, not ignored: PostgreSQL would inherit an ignored signal.
@@ -121,7 +121,7 @@ func (k *launcher) accept() {
 			conn.Close()
 			continue
 		}
-		go k.serve(conn) // ends with its program, or at once
+		go k.serve(conn) // it ends with its program, or at once if none runs
 	}
 }
 

@@ -67,7 +67,7 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 	return l, r, nil
 }
 
-// OtherMembersGuardError is returned when the guard on a member's socket guards another member.
+// OtherMembersGuardError is returned when the guard that listens on a member's socket guards another member.
 type OtherMembersGuardError struct {
 	Member, DataDir, Dir string
 	Found                Report
@@ -97,7 +97,7 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 		return Report{}, l.silent(l.broken)
 	}
 	left := time.Until(deadline)
-	if left <= 0 { // nothing has been sent, so the connection stays intact
+	if left <= 0 { // nothing was sent, so the connection stays usable
 		defer l.mu.Unlock()
 		return Report{}, l.silent(context.DeadlineExceeded)
 	}

@@ -48,7 +48,7 @@ func Main(args []string) int {
 	return 0
 }
 
-// open does everything that needs a filesystem.
+// open does all work that needs a filesystem.
 func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	cfg, err := readConfig(stdin)
 	if err != nil {
@@ -99,7 +99,7 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Detach releases the agent's files and any directory.
+// Detach closes the agent's files and leaves every directory.
 func Detach() error {
 	if err := os.Chdir("/"); err != nil {
 		return err

@@ -53,7 +53,7 @@ func (s *server) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of descriptors: present connections come first
+			time.Sleep(10 * time.Millisecond) // no descriptor is free: present connections take precedence
 			continue
 		}
 		c := &client{conn: conn}
@@ -166,7 +166,7 @@ func (g *guard) change(req request) *machine.Refusal {
 	return machine.Refuse(machine.BadRequest, "there is no operation %q", req.Op)
 }
 
-// setTimer sets the timer to the end. A guard that cannot must not let the lease begin: it refuses and kills at the next check.
+// setTimer sets the timer to the end. A guard that cannot set it must not let the lease begin: it refuses, and kills at the next check.
 func (g *guard) setTimer() *machine.Refusal {
 	if err := g.timer.Set(g.machine.End); err != nil {
 		g.machine.End = boottime.Now()

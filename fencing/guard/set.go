@@ -82,7 +82,7 @@ func Living(dir string) (bool, error) {
 	return false, nil
 }
 
-// connect returns the slot's guard. It starts one if there is none, or only an idle one that does not fit.
+// connect returns the slot's guard. It starts one if there is none, or if the present one is idle and does not fit.
 func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	l, r, err := dial(ctx, o, slot)
 	if err == nil && r.replaceable(o) {
@@ -108,7 +108,7 @@ func (r Report) replaceable(o Options) bool {
 	return !fits && r.State == machine.Idle && r.keeps() == 0
 }
 
-// keeps is the pid of a running program that the guard's launcher started; 0 for none.
+// keeps returns the pid of a running program that the guard's launcher started; 0 for none.
 func (r Report) keeps() int {
 	if r.Launcher == 0 {
 		return 0
@@ -292,7 +292,7 @@ func (s *Set) Exit() error {
 		}
 	}
 	if c, err := process.Create(cgroupName(s.options.Member)); err == nil {
-		c.Remove() // an empty group that remains does no harm
+		c.Remove() // a remaining empty cgroup does no harm
 	}
 	return nil
 }

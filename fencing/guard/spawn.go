@@ -78,8 +78,8 @@ func startLauncher(cfg config) (*exec.Cmd, error) {
 	return cmd, begin(ctx, cmd, b)
 }
 
-// begin starts cmd without directory or environment, configures it on standard input, and waits until it reports that it has begun.
-// If it does not, it is killed: it has no work yet.
+// begin starts cmd without directory or environment, configures it on standard input, and waits until it reports that it has begun. If it
+// does not, it is killed, since it has no work yet.
 func begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
 	in, to, err := os.Pipe()
 	if err != nil {
@@ -108,8 +108,8 @@ func begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
 	return nil
 }
 
-// greet hands the configuration over, which a pipe takes whole, and waits for the guard's one line. What cannot take the
-// configuration may still say why.
+// greet hands the configuration over, which a pipe takes whole, and waits for the guard's one line. A process that could not read the
+// configuration may still write the reason.
 func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
 	deadline, _ := ctx.Deadline()
 	if err := errors.Join(to.SetWriteDeadline(deadline), from.SetReadDeadline(deadline)); err != nil {

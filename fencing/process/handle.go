@@ -12,8 +12,8 @@ import (
 // ErrGone is returned when there is no such process, or another one now has its pid.
 var ErrGone = errors.New("the process has ended")
 
-// Handle refers to one process through a pidfd: it never means another process, even if the pid is reused. It works for any
-// process, child or not, and reaps nothing. The caller of Watch closes it.
+// Handle refers to one process through a pidfd: it never means another process, even if the pid is reused. It works for any process, child
+// or not, and reaps none. The caller of Watch closes it.
 type Handle struct {
 	pid   int
 	start uint64

@@ -43,14 +43,14 @@ func (e *SurvivorsError) Unwrap() error { return e.Err }
 // Kill ends the member's whole tree and returns when no process of it is left; zombies count as ended. After within it gives up with
 // a SurvivorsError; signals already sent remain, and Kill may be called again.
 //
-// A scan of all processes of the host takes most of the time, and K (L2) leaves room for a few. Once all processes are stopped and a
-// scan has found no new one, one more empty scan is enough: a stopped process does not fork. Otherwise two in a row must be empty.
+// A scan of all processes of the host takes most of the time, and K (L2) leaves room for a few. Once all processes are stopped and a scan
+// has found no new one, one more empty scan is enough: a stopped process does not fork. Otherwise two consecutive scans must be empty.
 func (t *Tree) Kill(within time.Duration) error {
 	deadline := boottime.Now() + within
 	k := killing{tree: t, seen: map[id]bool{}}
-	left, err := k.look() // first, or processes outside of the cgroup would lose their parents and not be found
+	left, err := k.look() // this comes first: otherwise processes outside of the cgroup would lose their parents and would not be found
 	if t.cgroup != nil {
-		// Before any signal: the kernel ends them all together, including processes being forked.
+		// This comes before any signal: the kernel ends all of them together, including processes that are being forked.
 		k.note(t.cgroup.Kill())
 	}
 	left, enough := k.halt(left, err, min(deadline, boottime.Now()+30*time.Millisecond))

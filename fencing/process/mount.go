@@ -39,7 +39,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// findOwn is the group of a /proc/PID/cgroup in the hierarchy of v2: the line of hierarchy 0.
+// findOwn is the group in the v2 hierarchy, from the text of /proc/PID/cgroup: the line of hierarchy 0.
 func findOwn(cgroup string) (string, bool) {
 	for line := range strings.Lines(cgroup) {
 		if path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
@@ -91,7 +91,7 @@ func self() (mount, string, error) {
 	return m, own, nil
 }
 
-// parents are the groups under which to try a new one: the caller's own first, which may be delegated to it, then the root.
+// parents are the groups below which to create a new one: the caller's own first, which may be delegated to it, then the root.
 func parents() ([]string, error) {
 	m, own, err := self()
 	if err != nil {

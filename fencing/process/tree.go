@@ -24,9 +24,9 @@ const server = "postgres"
 //     directory: the postmaster changes there first, and backends and archive commands inherit it;
 //   - every descendant of these, whatever it runs and wherever it has moved, also in a session of its own.
 //
-// The caller and its ancestors are never among them, nor is an operator's shell in the data directory, psql or pg_basebackup.
-// Without a cgroup two things escape: a descendant whose parents had all ended before the scan (it detached itself), and a
-// server that has not yet reached its data directory; a complete guard needs the cgroup (L2).
+// The caller and its ancestors are never among them, nor is an operator's shell in the data directory, psql or pg_basebackup. Without a
+// cgroup two kinds of process escape: a descendant whose parents had all ended before the scan (it detached itself), and a server that has
+// not yet changed to its data directory. So a complete guard needs the cgroup (L2).
 type Tree struct {
 	dir     string
 	ident   dirID
@@ -95,7 +95,7 @@ func (p proc) over() bool {
 	return gone(err) || err == nil && (now.start != p.start || now.ended())
 }
 
-// scan also returns what it found beside an error, so that a kill can continue with that. A process that was found before is found
+// scan also returns the processes found before an error, so that a kill can continue with them. A process that was found before is found
 // again with all its descendants, even if its parents have ended meanwhile.
 func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 	all, err := processes()
@@ -186,7 +186,7 @@ func (t *Tree) ownServer(p proc) (bool, error) {
 		return false, nil
 	}
 	uid, err := realUID(p.pid)
-	if err != nil && !gone(err) { // such as a lack of descriptors: it may be the member's
+	if err != nil && !gone(err) { // such as a lack of descriptors: the process may be the member's
 		return false, fmt.Errorf("read the user of process %d: %w", p.pid, err)
 	}
 	if err != nil || uid != t.owner {

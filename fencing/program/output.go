@@ -17,7 +17,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String drops a last line that was cut: the scrubbing of secrets would not find half a secret.
+// String drops a last line that was cut off, because the scrubbing of secrets would not find a part of a secret.
 func (l *limited) String() string {
 	s := l.b.String()
 	if len(s) == mostOutput {

@@ -89,7 +89,7 @@ func exited(pid int) error {
 	}
 }
 
-// late tells a deadline from a caller that no longer needs the answer.
+// late distinguishes a deadline from a caller that no longer needs the answer.
 func late(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

@@ -27,8 +27,8 @@ type Client struct {
 	pid        int // of the last holder that answered
 }
 
-// Tell sends the wish to the holder and returns its status; if there is no holder and the wish is on, it starts one. Beside an error
-// the status has the answer. A holder of another version or device is asked to leave.
+// Tell sends the wish to the holder and returns its status; if there is no holder and the wish is on, it starts one. Beside an error the
+// status has the answer. A holder of another version or device is asked to end.
 func (c *Client) Tell(ctx context.Context, w Wish) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -99,7 +99,7 @@ func (c *Client) ask(ctx context.Context, w Wish) (Status, error) {
 	return r.Status, err
 }
 
-// absent tells whether err means that no holder listens.
+// absent tells whether err means that there is no holder.
 func absent(err error) bool {
 	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }

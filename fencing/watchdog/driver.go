@@ -99,7 +99,7 @@ func (d *device) ping() error {
 	return nil
 }
 
-// disarm writes the letter that tells the driver to stop at close, and closes the device.
+// disarm writes the letter (V) by which the driver stops at close, and closes the device.
 func (d *device) disarm() error {
 	_, err := d.driver.Write([]byte{'V'})
 	if err = errors.Join(err, d.driver.Close()); err != nil {
@@ -116,8 +116,8 @@ func text(b []byte) string {
 // driverFile is the device file of a watchdog.
 type driverFile struct{ *os.File }
 
-// openDriver opens the device, which starts it. It opens only a device, and none that could not be stopped again: switching the
-// watchdog off, or an upgrade, would then reset the host.
+// openDriver opens the device, which starts it. It opens only a device that can be stopped again: otherwise switching the watchdog off, or
+// an upgrade, would reset the host.
 func openDriver(path string) (driver, error) {
 	info, err := os.Stat(path)
 	switch {

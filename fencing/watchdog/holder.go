@@ -13,7 +13,7 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// holder is a machine between the server, which brings wishes and guards, and the loop, which pings the device.
+// holder is the state between the server, which receives wishes and guards, and the loop, which pings the device.
 type holder struct {
 	cfg   config
 	open  opener
@@ -25,7 +25,7 @@ type holder struct {
 	device  *device // nil while none is held
 	fault   string  // why no device is held, or why the last ping failed
 	starves bool
-	members map[string]*member // none is ever dropped: a duty must not be forgotten, and a member without one costs nothing
+	members map[string]*member // members are never removed: a duty must not be forgotten, and a member without a duty costs nothing
 }
 
 // member is the guards of one member, a and b.
@@ -58,14 +58,14 @@ func (h *holder) loop() {
 // rouse makes the loop check at once. It is called with mu held.
 func (h *holder) rouse() { h.timer.Set(0) }
 
-// step checks once, does the due act, and sets the timer; over: the holder must end.
+// step checks once, does the due act, and sets the timer; over tells that the holder must end.
 func (h *holder) step() (over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.timer.Expired()
 	for {
 		owed := h.owed()
-		now := boottime.Now() // read last, so that the guards' duties are not newer
+		now := boottime.Now() // read last, so that no guard's duty is newer
 		next := h.machine.next(now, owed)
 		h.starves = next == starve
 		if next == end {

@@ -58,7 +58,7 @@ const (
 	wait   act = "wait"
 	open   act = "open"   // start the device, which pings it
 	ping   act = "feed"   // a ping is due, and there is room
-	starve act = "starve" // there is no room: a guard is overdue, or soon will be
+	starve act = "starve" // there is no room: a guard is overdue or will be soon
 	retime act = "retime" // change the timeout, which pings it too
 	disarm act = "disarm"
 	end    act = "end" // end the process

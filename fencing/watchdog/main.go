@@ -50,7 +50,7 @@ func run(open opener) int {
 	return 0
 }
 
-// begin does everything that needs a filesystem.
+// begin does all work that needs a filesystem.
 func begin(stdin io.Reader, open opener) (*holder, *net.UnixListener, *os.File, error) {
 	var cfg config
 	d := json.NewDecoder(io.LimitReader(stdin, maxLine))

@@ -34,7 +34,7 @@ func listen(dir string) (*net.UnixListener, error) {
 
 func socketPath(dir string) string { return filepath.Join(dir, "holder.sock") }
 
-// serve answers one wish per connection, one after the other. It runs as long as the process, and the loop never waits for it.
+// serve answers one wish per connection, one after the other. It runs as long as the process; the loop never waits for it.
 func (h *holder) serve(ln *net.UnixListener) {
 	for {
 		conn, err := ln.AcceptUnix()
