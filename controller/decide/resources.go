@@ -104,7 +104,7 @@ func (v *clusterView) sendersTaken(p *health.Member) {
 	}
 	var others []string
 	for _, s := range p.Senders {
-		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") { // a clone of ours ends by itself
+		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") { // a clone of ours ends without help
 			others = append(others, fmt.Sprintf("%q (%s, %s)", s.Name, s.State, s.Client))
 		}
 	}

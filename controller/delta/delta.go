@@ -1,8 +1,8 @@
 // Package delta sends a body that is nearly the same as one before as the difference. Reports, observations and the answers to them
 // repeat twice a second, and little changes in them: a report of 1 kB becomes one of about 70 bytes.
 //
-// Either side keeps the last bodies. A difference names the body that it is based on and the body that it makes, both by their
-// content, so that a restart, a lost answer or two requests under way at once cannot mix them up: what cannot be made is sent whole.
+// Either side keeps the last bodies. A difference names the body that it is based on and the body that it makes, both by their content, so
+// that a restart, a lost answer or two concurrent requests cannot mix them up: a body that cannot be made from a difference is sent whole.
 package delta
 
 import (
@@ -20,7 +20,7 @@ import (
 // MaxBody is the most bytes of a body that is kept, which is what a dictionary of s2 may have.
 const MaxBody = s2.MaxDictSize
 
-// kept is how many bodies a Shelf holds: two requests may be under way at once, and each may be based on the one before the last.
+// kept is how many bodies a Shelf holds: two requests may run at once, and each may be based on the one before the last.
 const kept = 4
 
 // ErrNoBase says that the body which a difference is based on is not kept here: the sender must send all of it.

@@ -21,7 +21,7 @@ type Settings struct {
 	Sealed bool
 	// NoArchive leaves restore_command off: the member is sealed but for the WAL of another sealed one.
 	NoArchive bool
-	// Quiet looks for WAL every few seconds only: PostgreSQL logs each look that finds none. Not for a seal that is under way.
+	// Quiet looks for WAL every few seconds only: PostgreSQL logs each look that finds none. Not while a seal is being made.
 	Quiet bool
 	// NoApplyDelay lets replay win over a wanted delay, NoReplayDelay over queries too: a candidate must reach its position.
 	NoApplyDelay, NoReplayDelay bool

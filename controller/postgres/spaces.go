@@ -81,7 +81,7 @@ func (i *Server) askSource(ctx context.Context, from Source, what string,
 	return err == nil, err
 }
 
-// spot is where a tablespace goes on this host: where it is already, or else where the source has it.
+// spot is the place of a tablespace on this host: its present place, or else the place that the source has.
 func (s space) spot(here places) spot {
 	if n := slices.IndexFunc(here.Links, func(l outlier) bool { return l.Link == s.link }); n >= 0 {
 		return spot{outlier: here.Links[n], source: s.location}

@@ -122,7 +122,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	switch {
 	case m == nil:
 		return errors.New("no such member")
-	case m.Excluded != "" && p.Member != c.Primary: // a restart in place makes nobody a primary who was none
+	case m.Excluded != "" && p.Member != c.Primary: // a restart in place makes no other member a primary
 		return errors.New(m.Excluded)
 	case s.leaving(c.Name, p.Member):
 		return errors.New(beingRemoved)

@@ -138,7 +138,7 @@ func (m *shared) checks(now time.Duration) *health.Checks {
 // KeptChecks is the file in which a member's agent keeps what its deep checks have shown: a restart of the agent loses nothing, nor does a
 // new copy of the member's data, because each result names the data that it is about.
 type KeptChecks struct {
-	// Comparison is the last one, or was under way when the file was written; Whole is the last one that reached its end, if that is another.
+	// Comparison is the last one, or was running when the file was written; Whole is the last one that reached its end, if that is another.
 	Comparison *health.Comparison `json:"comparison,omitempty"`
 	Whole      *health.Comparison `json:"whole,omitempty"`
 	Ended      time.Time          `json:"ended,omitzero"`      // Comparison
@@ -148,7 +148,7 @@ type KeptChecks struct {
 	Structure  *KeptStructure     `json:"structure,omitempty"`
 }
 
-// KeptStructure is the last check of the structure, or was under way.
+// KeptStructure is the last check of the structure, or was running when the file was written.
 type KeptStructure struct {
 	Of         string            `json:"of"` // the incarnation of the data
 	Check      *health.Structure `json:"check"`

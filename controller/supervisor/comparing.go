@@ -41,7 +41,7 @@ type comparing struct {
 	begun     time.Duration        // when it did
 	waits     string               // why it does not work now; "" if it does
 	why       string               // it was ended before its end for; "" for no reason but a cancellation
-	last      *health.Comparison   // the last one, or that under way; never changed
+	last      *health.Comparison   // the last or the running one; never changed
 	ended     instant              // when it did
 	whole     *health.Comparison   // the last one that has reached its end
 	wholeAt   instant              // when that ended
@@ -62,7 +62,7 @@ func (c *comparing) take(own, by string, now time.Duration) error {
 	return nil
 }
 
-// publish puts the last comparison into a report. One that is under way, or ended early, and has found nothing does not hide the last one
+// publish puts the last comparison into a report. One that is running, or ended early, and has found nothing does not hide the last one
 // that has reached its end.
 func (c *comparing) publish(r *health.Member, now time.Duration) {
 	shown := c.shown(now)
@@ -98,7 +98,7 @@ func (c *comparing) keep(k *KeptChecks, now time.Duration, wall time.Time) {
 	}
 }
 
-// restore is the opposite. One that was under way has ended with the process that made it.
+// restore is the opposite. One that was running has ended with the process that made it.
 func (c *comparing) restore(k *KeptChecks, now time.Duration, wall time.Time) {
 	c.last, c.whole = k.Comparison, k.Whole
 	c.ended, c.wholeAt, c.tried = instantOf(k.Ended, now, wall), instantOf(k.WholeEnded, now, wall), instantOf(k.Tried, now, wall)
@@ -351,7 +351,7 @@ func (m *comparer) Compare(asked Comparing) error {
 				zap.String("kind", d.Kind), zap.Strings("suspects", d.Suspects), zap.Bool("named", d.Named), zap.String("evidence", d.Detail))
 		}
 		if m.o.Context.Err() != nil {
-			return nil // the next process finds it under way, and says that it was interrupted
+			return nil // the next process finds it running, and says that it was interrupted
 		}
 		m.compared(&result)
 		m.o.Host.Report()
@@ -450,14 +450,14 @@ func (m *comparer) catalog(ctx context.Context) map[integrity.Relation]compare.K
 // CancelComparison ends the comparison that the agent runs for the member; false if there is none.
 func (m *comparer) CancelComparison() bool { return m.endComparison("") }
 
-// Comparison is the last comparison, or that under way, with every page that it lists; nil for none. It is about the data that it names.
+// Comparison is the last comparison, or the running one, with every page that it lists; nil for none. It is about the data that it names.
 func (m *comparer) Comparison() *health.Comparison {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.comparing.shown(boottime.Now())
 }
 
-// ScanNow begins a scan of the member's files, or leaves the one under way. The error is that none can begin now.
+// ScanNow begins a scan of the member's files, or leaves a running one alone. The error is the reason why none can begin now.
 func (m *Supervisor) ScanNow() error {
 	m.mu.Lock()
 	calm := m.calm()

@@ -54,7 +54,7 @@ func (m *Supervisor) observe(ctx context.Context) {
 	}
 }
 
-// overdue tells whether an earlier look is still under way.
+// overdue tells whether an earlier look is still running.
 func (m *Supervisor) overdue() bool {
 	select {
 	case <-m.looking:

@@ -103,7 +103,7 @@ type activity struct {
 	doing  string
 	fault  string // the last act's error
 	needs  string
-	cancel context.CancelFunc // of the act under way; nil for none
+	cancel context.CancelFunc // of the running act; nil for none
 	// succeededAt is when the last act that did not fail ended.
 	succeededAt time.Duration
 	// notBefore delays the next act after a failure. hurryUntil: after a change of goal or an act, looks are frequent until then, because

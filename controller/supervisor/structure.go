@@ -65,7 +65,7 @@ func (i *inspection) keep(now time.Duration, wall time.Time) *KeptStructure {
 		Tried: i.tried.wall(now, wall), From: i.o.From, Rate: i.o.Rate, Install: i.o.Install, Scheduled: i.scheduled}
 }
 
-// restore is the opposite. One that was under way continues where its last part has ended.
+// restore is the opposite. A check that was running continues where its last part ended.
 func (i *inspection) restore(k *KeptStructure, now time.Duration, wall time.Time) {
 	*i = inspection{number: 1, of: k.Of, known: k.Check, ended: instantOf(k.Ended, now, wall), wholeOf: k.WholeOf,
 		wholeAt: instantOf(k.WholeEnded, now, wall), tried: instantOf(k.Tried, now, wall)}
@@ -83,7 +83,7 @@ func (i *inspection) restore(k *KeptStructure, now time.Duration, wall time.Time
 }
 
 // Inspector asks the member's server to check the structure of its data, when an operator or the schedule asks for that. It has sessions of
-// its own with the server, and touches nothing that a lease needs. Whatever interrupts it, such as a pause, it goes on where it was.
+// its own with the server, and touches nothing that a lease needs. After an interruption, such as a pause, it continues where it stopped.
 type Inspector struct {
 	*shared
 	asked chan struct{} // capacity 1: a check was asked for, or is no longer wanted
@@ -169,7 +169,7 @@ func (m *Inspector) stop(why string) {
 	}
 }
 
-// Last is the last check of the structure of the member's present data, or that under way; nil for none.
+// Last is the last check of the structure of the member's present data, or the running one; nil for none.
 func (m *Inspector) Last() *health.Structure {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -47,7 +47,7 @@ type Supervisor struct {
 	surveyor  surveyor
 	Structure Inspector // checks of the structure of the member's data, which operators ask for
 
-	looking  chan struct{} // closed when the look under way has ended; nil while there is none
+	looking  chan struct{} // closed when the running look has ended; nil while there is none
 	lookOf   int           // acts, when the newest look was begun
 	acts     int           // that have ended and changed what a look shows
 	failures int           // acts in a row that failed
@@ -130,7 +130,7 @@ func (m *Supervisor) run(ctx context.Context) (released bool) {
 	defer m.letGo()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var acted chan error // of the act under way; nil when there is none
+	var acted chan error // of the running act; nil when there is none
 	for {
 		look := true
 		select {
@@ -242,7 +242,7 @@ func (m *Supervisor) finished(err error) {
 	m.log.Warn("act failed", zap.Error(err), zap.Int("failures", m.failures))
 }
 
-// Wants stores a confirmed goal of a leader's answer, unless that of a later answer is known. A different goal cancels the act under way.
+// Wants stores a confirmed goal of a leader's answer, unless that of a later answer is known. A different goal cancels the running act.
 func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 // Kind is how a file or page is damaged.
 type Kind string
 
-// Kinds of damage that one data directory shows by itself.
+// Kinds of damage that one data directory shows on its own.
 const (
 	WrongChecksum  Kind = "checksum"
 	WrongHeader    Kind = "header"

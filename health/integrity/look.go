@@ -16,7 +16,7 @@ type Seen struct {
 	Condition page.Condition
 	Summary   page.Summary // where Options.Rules asks for one. Absent where the page is not there
 	Failed    string       // why it cannot be read; "" if it can
-	Steady    bool         // it is right by itself, or two reads in a row gave the same wrong page
+	Steady    bool         // it is right on its own, or two consecutive reads gave the same wrong page
 }
 
 // Look reads some pages again: for the second look of a comparison, as evidence, or to mend another member's. Of the options it heeds

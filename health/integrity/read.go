@@ -52,7 +52,7 @@ func ofDisk(err error) bool {
 // readCached reads through the page cache, and drops what was not there before.
 func readCached(f *os.File, b []byte, from int64) (int, error) {
 	before := resident(f, from, len(b))
-	advise(f, 0, 0, adviseRandom) // no reading ahead, which would cache what nobody asks for
+	advise(f, 0, 0, adviseRandom) // no reading ahead, which would cache pages that no reader asks for
 	n, err := readAt(f, b, from)
 	size := int64(os.Getpagesize())
 	for at, was := range before {

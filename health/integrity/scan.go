@@ -71,7 +71,7 @@ type scan struct {
 	result    Result
 	progress  Progress
 	due       time.Time // when the next read may begin
-	zeros     ZeroRun   // that goes on
+	zeros     ZeroRun   // that still continues
 	suspects  []*suspect
 	at        Positions // the last answer
 	asked     time.Time // when it was asked for; zero: never, or every answer was an error

@@ -18,7 +18,7 @@ type suspect struct {
 	block  uint32
 	pages  int64
 	seen   seen
-	ahead  bool   // it is right by itself, and beyond the end of WAL
+	ahead  bool   // it is right on its own, and beyond the end of WAL
 	failed string // the error of reading it; then there is nothing in seen
 
 	first, last time.Time

@@ -5,6 +5,8 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,7 +35,7 @@ var lostNames = map[string]string{
 	"guardsbound": "guardsArmed", "strangerabove": "OtherChangerAbove", "strangererror": "OtherMembersGuardError",
 }
 
-// idioms are phrases that messages once had, and what they say now.
+// idioms are phrases that messages, comments and guides once had, and what they say now.
 var idioms = map[string]string{"under way": "is running", "goes on": "continues", "go on": "continue", "by itself": "automatically",
 	"looks after": "manages", "look after": "manage", "let go": "release", "as a witness": "reachability check",
 	"witness app": "the app of failover.reachable-by"}
@@ -117,7 +119,31 @@ func TestOneWordForOneThing(t *testing.T) {
 // said is where a losing word means something else, or is sent.
 var said = []string{"without a vote", "forgotten votes", "a vote in term", "then votes", "POST /v1/votes", "the keeper that ends"}
 
-// TestMessagesUseTheWords: so do messages. What is stored or sent is no sentence, and keeps its name.
+// idiomIn is the first idiom in a text, over line ends too; "" for none.
+func idiomIn(text string) string {
+	return idiom.FindString(strings.Join(strings.Fields(text), " "))
+}
+
+var idiom = regexp.MustCompile(`\b(` + strings.Join(slices.Sorted(maps.Keys(idioms)), "|") + `)\b`)
+
+// TestGuidesUseTheWords: guides have none of the idioms.
+func TestGuidesUseTheWords(t *testing.T) {
+	pages, err := filepath.Glob("../../deploy/guide/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := idiomIn(string(text)); found != "" {
+			t.Errorf("%s has %q: say %s", page, found, idioms[found])
+		}
+	}
+}
+
+// TestMessagesUseTheWords: so do messages, and comments have no idiom. What is stored or sent is no sentence, and keeps its name.
 func TestMessagesUseTheWords(t *testing.T) {
 	found := 0
 	for _, root := range []string{"cmd", "controller", "health", "fencing"} {
@@ -126,11 +152,16 @@ func TestMessagesUseTheWords(t *testing.T) {
 				return err
 			}
 			files := token.NewFileSet()
-			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution|parser.ParseComments)
 			if err != nil {
 				return err
 			}
 			dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../"))
+			for _, c := range file.Comments {
+				if idiom := idiomIn(c.Text()); idiom != "" {
+					t.Errorf("%s: the comment has %q: say %s", files.Position(c.Pos()), idiom, idioms[idiom])
+				}
+			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				lit, ok := n.(*ast.BasicLit)
 				if !ok || lit.Kind != token.STRING || strings.HasPrefix(lit.Value, "`json:") {
@@ -144,10 +175,8 @@ func TestMessagesUseTheWords(t *testing.T) {
 				for _, phrase := range said {
 					text = strings.ReplaceAll(text, phrase, "")
 				}
-				for idiom, plain := range idioms {
-					if strings.Contains(text, idiom) {
-						t.Errorf("%s: %q: say %s", files.Position(lit.Pos()), text, plain)
-					}
+				if idiom := idiomIn(text); idiom != "" {
+					t.Errorf("%s: %q: say %s", files.Position(lit.Pos()), text, idioms[idiom])
 				}
 				if word := lost(text, dir); word != "" && !strings.HasPrefix(word, "vouch") {
 					t.Errorf("%s: %q: the word is %s", files.Position(lit.Pos()), text, losing[word])

@@ -83,7 +83,7 @@ func (p *pairs) of(i, j int) page.Outcome {
 	return o
 }
 
-// blame finds the members whose pages are wrong. A page that is broken tells by itself. Else most of the members must agree, and where the
+// blame finds the members whose pages are wrong. A broken page is evidence on its own. Else most of the members must agree, and where the
 // pages tell which of two is wrong, they must say the same: a majority that has lost a write is members that were copied from each other.
 func (p *pairs) blame(s []page.Summary, o page.Outcome) judgement {
 	var bad []int

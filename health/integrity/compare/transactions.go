@@ -227,7 +227,7 @@ func (r *run) lookAtStatus(ctx context.Context, pages []uint32) error {
 	return nil
 }
 
-// judgeStatus says who is wrong about transactions: those whom most members contradict.
+// judgeStatus names the members that are wrong about transactions: those that most members contradict.
 func (r *run) judgeStatus(bits [][]byte, first uint32) (v statusVerdict) {
 	for m := 1; m < len(bits); m++ {
 		v.xids = append(v.xids, page.DifferentBits(bits[0], bits[m], first)...)

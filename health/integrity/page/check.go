@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// State is what a page looks like by itself. The zero value says nothing.
+// State is the state of a page judged on its own. The zero value says nothing.
 type State int
 
 // States of a page.
@@ -44,7 +44,7 @@ var faultNames = []string{"none", "checksum", "header", "item"}
 
 func (f Fault) String() string { return name(faultNames, int(f)) }
 
-// Condition is what one page looks like by itself.
+// Condition is the condition of one page judged on its own.
 type Condition struct {
 	State    State
 	Verified bool // by a checksum, and not by the header only

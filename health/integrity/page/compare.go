@@ -27,7 +27,7 @@ type Kind int
 // Kinds of differences.
 const (
 	None      Kind = iota
-	Broken         // a page is Bad by itself
+	Broken         // a page is Bad on its own
 	LostWrite      // a page is older than what its member has replayed and written out, and its content is another one
 	Missing        // a page is beyond the end of its file
 	Zeroed         // a page is all zeros

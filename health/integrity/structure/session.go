@@ -198,7 +198,7 @@ type answer struct {
 }
 
 // ask runs a statement until it has a verdict, as often as the options say. begin is called before each try. The error is only that the
-// check cannot go on: the context's, or ErrNoServer.
+// check cannot continue: the context's, or ErrNoServer.
 func (x *check) ask(ctx context.Context, database string, bound time.Duration, begin func(), each func(*sql.Rows) error, statement string,
 	args ...any) (answer, error) {
 	for try := 1; ; try++ {

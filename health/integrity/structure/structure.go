@@ -29,7 +29,7 @@ type Options struct {
 	Tries   int           // of a statement that gets no verdict; 0: 3
 	Pause   time.Duration // between tries; 0: 10 seconds
 	Again   time.Duration // before what is found is looked at once more; 0: a second
-	// Turn waits until the check may go on, before each relation and each range of a table; nil: it always may. Its error, which is that of
+	// Turn waits until the check may continue, before each relation and each range of a table; nil: it always may. Its error, which is that of
 	// the context, ends the check.
 	Turn func(ctx context.Context) error
 	// Only leaves out the databases for which it is false; nil: none. They are not counted.
@@ -60,7 +60,7 @@ func fill[T time.Duration | int](v *T, otherwise T) {
 	}
 }
 
-// Place is where a check goes on. Databases and relations are checked in the order of their OIDs.
+// Place is where a check continues. Databases and relations are checked in the order of their OIDs.
 type Place struct {
 	Database uint32 `json:"database"`
 	Listed   bool   `json:"listed"`   // its files have been compared with the catalog
@@ -222,7 +222,7 @@ type Result struct {
 // maxWhys bounds the reasons that are counted one by one.
 const maxWhys = 1000
 
-// ErrNoServer is returned when no session with the server can be opened. What was found until then stands; Place says where to go on.
+// ErrNoServer is returned when no session with the server can be opened. Earlier findings stand; Place says where to continue.
 var ErrNoServer = errors.New("no session with the server")
 
 // check is one run.
@@ -240,7 +240,7 @@ type check struct {
 	shared uint32 // the database in which shared relations are checked
 }
 
-// Run checks the server's databases, until ctx ends. Place is where the next check goes on after an error.
+// Run checks the server's databases, until ctx ends. Place is where the next check continues after an error.
 func (c *Checker) Run(ctx context.Context, o Options, sink Sink) (r Result, at Place, err error) {
 	o.fill()
 	x := &check{Checker: *c, o: o, sink: sink, began: time.Now()}

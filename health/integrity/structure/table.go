@@ -76,7 +76,7 @@ func (x *check) heap(ctx context.Context, d *database, r *relation, v Verdict) e
 	}
 }
 
-// unfinished ends a check that could not go on: the relation is gone, or the verdict is what was found before, or none.
+// unfinished ends a check that could not continue: the relation is gone, or the verdict is that of the findings so far, or there is none.
 func (x *check) unfinished(ctx context.Context, d *database, r *relation, v Verdict, a answer) error {
 	if a.fate != lost { // else nothing must come between this and the next relation
 		same, err := x.exists(ctx, d, r)
