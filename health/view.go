@@ -41,18 +41,18 @@ func NewView(now time.Duration) *View {
 		observations: map[string]seenObservations{}, otherRuns: map[string]otherRun{}}
 }
 
-// Fold takes in a report that arrived at now, and tells whether it speaks for its host. bound is the run id that the log has for
-// the host ("" for none). Another run is refused, because it may be a clone's, until no other run has been heard for hold (L8); a
-// run lasts as long as a boot of its host. A report older than the last one changes nothing. The view keeps the report, so the
-// caller must not change it any more.
-func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
+// Fold takes in a report that arrived at now, and tells whether it speaks for its host. registered is the run id that the log has for the
+// host ("" for none). Another run is refused, because it may be a clone's, until no other run has been heard for that silence (L8); a run
+// lasts as long as a boot of its host. A report older than the last one changes nothing. The view keeps the report, so the caller must not
+// change it any more.
+func (v *View) Fold(r *Report, registered string, silence, now time.Duration) bool {
 	old, ok := v.hosts[r.Host]
 	switch {
 	case ok && old.report.RunID == r.RunID:
 		if old.report.Number >= r.Number {
 			return true
 		}
-	case v.isOtherRun(r, bound, hold, now):
+	case v.isOtherRun(r, registered, silence, now):
 		v.otherRuns[r.Host] = otherRun{r.RunID, now}
 		return false
 	}
@@ -71,14 +71,14 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 }
 
 // isOtherRun tells whether another run speaks for the host: the run in the log or, if the log has none, the first that was heard.
-func (v *View) isOtherRun(r *Report, bound string, hold, now time.Duration) bool {
-	if r.RunID == bound {
+func (v *View) isOtherRun(r *Report, registered string, silence, now time.Duration) bool {
+	if r.RunID == registered {
 		return false
 	}
 	if old, ok := v.hosts[r.Host]; ok {
-		return now-old.at <= hold
+		return now-old.at <= silence
 	}
-	return bound != "" && now-v.Since <= hold
+	return registered != "" && now-v.Since <= silence
 }
 
 // OtherRun returns the run of another agent that wanted to speak for a host within limit; "" for none.

@@ -437,7 +437,7 @@ func TestBarriersTimeWithoutWhatTheLoopLost(t *testing.T) { // L6
 }
 
 // Who takes a host over waits for the longest lease of all members there.
-func TestHoldOfAHostWithSeveralMembers(t *testing.T) { // L8
+func TestSilenceOfAHostWithSeveralMembers(t *testing.T) { // L8
 	c := leader(t, time.Minute)
 	conf := *c.state.Platform
 	for _, more := range []struct {
@@ -450,7 +450,7 @@ func TestHoldOfAHostWithSeveralMembers(t *testing.T) { // L8
 	}
 	c.Applied(apply(t, c.state, state.Command{Platform: &state.SetPlatform{Platform: &conf}}))
 	for host, want := range map[string]time.Duration{"h1": 20 * time.Second, "h2": lease, "h9": platform.DefaultLease} {
-		if got := c.hold(host); got != platform.CountOut(want) {
+		if got := c.silenceBefore(host); got != platform.CountOut(want) {
 			t.Errorf("%s: %s, want the count-out of %s", host, got, want)
 		}
 	}

@@ -24,11 +24,11 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) (Out, erro
 			return c.ofOtherGroup(id, r, now)
 		}
 	}
-	bound, hold := c.state.Runs[r.Host], time.Duration(0)
-	if r.RunID != bound {
-		hold = c.hold(r.Host)
+	registered, silence := c.state.Runs[r.Host], time.Duration(0)
+	if r.RunID != registered {
+		silence = c.silenceBefore(r.Host)
 	}
-	speaks := c.view.Fold(r, bound, hold, now)
+	speaks := c.view.Fold(r, registered, silence, now)
 	switch {
 	case !c.leading:
 		return Out{}, ErrNotLeader
@@ -80,21 +80,21 @@ func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
 	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
 		RunID: r.RunID, Number: r.Number, Leader: c.name,
 		Alarm: fmt.Sprintf("another agent speaks for host %s: this machine is a copy of that host, or has just restarted. "+
-			"This agent gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
+			"This agent gets no goals until the other has been silent for %s", r.Host, c.silenceBefore(r.Host))}
 }
 
-// hold is how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).
-func (c *Core) hold(host string) time.Duration {
-	hold := platform.CountOut(platform.DefaultLease)
+// silenceBefore is how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).
+func (c *Core) silenceBefore(host string) time.Duration {
+	silence := platform.CountOut(platform.DefaultLease)
 	if c.state.Platform == nil {
-		return hold
+		return silence
 	}
 	for _, conf := range c.state.Platform.Clusters {
 		for _, m := range conf.Members {
 			if m.Host == host {
-				hold = max(hold, platform.CountOut(c.state.Clusters[conf.Name].LongestLease))
+				silence = max(silence, platform.CountOut(c.state.Clusters[conf.Name].LongestLease))
 			}
 		}
 	}
-	return hold
+	return silence
 }
