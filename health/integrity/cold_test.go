@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 var (
@@ -30,10 +31,10 @@ func BenchmarkCold(b *testing.B) {
 	if err != nil {
 		b.Skip(err)
 	}
-	owner := must[postgres.Owner](t)(damage.TestOwner())
-	dir := must[string](t)(os.MkdirTemp(*coldDir, "mst"))
+	owner := kit.Must[postgres.Owner](t)(damage.TestOwner())
+	dir := kit.Must[string](t)(os.MkdirTemp(*coldDir, "mst"))
 	defer os.RemoveAll(dir)
-	check(t, os.Chmod(dir, 0o755))
+	kit.Check(t, os.Chmod(dir, 0o755))
 	ctx := b.Context()
 	s, err := damage.NewServer(ctx, all[0], owner, dir)
 	if err != nil {

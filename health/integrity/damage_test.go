@@ -19,6 +19,7 @@ import (
 	"mainstay/controller/postgres/ondisk"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 // quick reads suspects again at once: nothing changes the files.
@@ -64,15 +65,15 @@ func TestDamages(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin()
 		l.loaded()
-		check(t, damage.Resegment(l.primary.Data, 64), damage.Resegment(l.standby.Data, 64))
-		whole := must[damage.Data](t)(damage.Open(l.primary.Data))
-		horizon := min(whole.Control.Redo, must[damage.Data](t)(damage.Open(l.standby.Data)).Control.Redo)
+		kit.Check(t, damage.Resegment(l.primary.Data, 64), damage.Resegment(l.standby.Data, 64))
+		whole := kit.Must[damage.Data](t)(damage.Open(l.primary.Data))
+		horizon := min(whole.Control.Redo, kit.Must[damage.Data](t)(damage.Open(l.standby.Data)).Control.Redo)
 		end := Positions{Redo: horizon + 1<<20, End: horizon + 1<<20}
 		o := Options{Again: quick, Rules: l.of, Only: func(r Relation, _ page.Fork) bool { _, ok := l.rules[r]; return ok },
 			Positions: ask(end)}
 		standby := l.scan(l.standby.Data, o)
 		before := l.scan(l.primary.Data, o)
-		check(t, standby.err, before.err)
+		kit.Check(t, standby.err, before.err)
 		l.same(before, standby, horizon)
 
 		struck := slices.Concat(glob(t, l.primary.Data, l.spot.Heap, l.spot.Index, l.spot.TOAST, l.calm.Heap),
@@ -92,7 +93,7 @@ func TestDamages(t *testing.T) {
 				if d.Kind == damage.StaleMap {
 					spot = l.calm
 				}
-				check(t, d.Do(whole, spot))
+				kit.Check(t, d.Do(whole, spot))
 				after := l.scan(whole.Dir, o)
 				l.shown(d.Kind, want, before, after)
 				if after.err == nil {
@@ -119,7 +120,7 @@ func (l *lab) only() func(Relation, page.Fork) bool {
 func glob(t *testing.T, dir string, begins ...string) (all []string) {
 	t.Helper()
 	for _, b := range begins {
-		all = append(all, must[[]string](t)(filepath.Glob(dir+"/"+b+"*"))...)
+		all = append(all, kit.Must[[]string](t)(filepath.Glob(dir+"/"+b+"*"))...)
 	}
 	return all
 }
@@ -129,13 +130,13 @@ func keep(t *testing.T, paths []string) (restore func()) {
 	t.Helper()
 	content := map[string][]byte{}
 	for _, p := range paths {
-		content[p] = must[[]byte](t)(os.ReadFile(p))
+		content[p] = kit.Must[[]byte](t)(os.ReadFile(p))
 	}
-	info := must[os.FileInfo](t)(os.Stat(filepath.Dir(paths[0])))
+	info := kit.Must[os.FileInfo](t)(os.Stat(filepath.Dir(paths[0])))
 	return func() {
 		for p, c := range content {
 			st := info.Sys().(*syscall.Stat_t)
-			check(t, os.WriteFile(p, c, 0o600), os.Chown(p, int(st.Uid), int(st.Gid)))
+			kit.Check(t, os.WriteFile(p, c, 0o600), os.Chown(p, int(st.Uid), int(st.Gid)))
 		}
 	}
 }
@@ -181,7 +182,7 @@ func (l *lab) shown(kind damage.Kind, want expected, before, after scanned) {
 		}
 		return
 	}
-	check(l.t, after.err)
+	kit.Check(l.t, after.err)
 	if want.scan == "" && len(after.findings) > 0 || want.scan != "" && len(after.findings) != 1 {
 		l.t.Fatalf("found %+v, want %q", after.findings, want.scan)
 	}
@@ -223,10 +224,10 @@ func (l *lab) otherwise(dir string, after scanned, spot damage.Spot) bool {
 	if after.err != nil {
 		return true
 	}
-	d := must[damage.Data](l.t)(damage.Open(dir))
+	d := kit.Must[damage.Data](l.t)(damage.Open(dir))
 	if spot.Heap == l.calm.Heap {
-		heap := must[[]byte](l.t)(d.Page(spot.Heap, spot.Block))
-		vm := must[[]byte](l.t)(d.Page(spot.Heap+"_vm", d.Layout.MapBlock(spot.Block)))
+		heap := kit.Must[[]byte](l.t)(d.Page(spot.Heap, spot.Block))
+		vm := kit.Must[[]byte](l.t)(d.Page(spot.Heap+"_vm", d.Layout.MapBlock(spot.Block)))
 		visible, _ := d.Layout.MapBits(vm, spot.Block)
 		return visible && !page.HeaderOf(heap).AllVisible()
 	}
@@ -240,7 +241,7 @@ func (l *lab) otherwise(dir string, after scanned, spot damage.Spot) bool {
 func (l *lab) transactions(dir string) map[uint32][]byte {
 	l.t.Helper()
 	all := map[uint32][]byte{}
-	check(l.t, (&Scanner{Dir: dir}).Transactions(testContext(l.t), Options{}, 0, math.MaxUint32, func(n uint32, p []byte) error {
+	kit.Check(l.t, (&Scanner{Dir: dir}).Transactions(testContext(l.t), Options{}, 0, math.MaxUint32, func(n uint32, p []byte) error {
 		all[n] = slices.Clone(p)
 		return nil
 	}))
@@ -259,16 +260,16 @@ func TestSecondOpinion(t *testing.T) {
 		l.loaded()
 		dir := l.primary.Data
 		clean := l.scan(dir, Options{Again: quick})
-		check(t, clean.err)
-		out := must[string](t)(l.primary.Checksums(testContext(t)))
+		kit.Check(t, clean.err)
+		out := kit.Must[string](t)(l.primary.Checksums(testContext(t)))
 		all := clean.Blocks + clean.Skipped[Unlogged].Blocks
 		counted := regexp.MustCompile(fmt.Sprintf(`Blocks scanned: +%d\n`, all)).MatchString(out)
 		if len(clean.findings) > 0 || clean.Skipped[Unlogged].Blocks == 0 || !counted {
 			t.Errorf("%+v; pg_checksums: %s", clean, out)
 		}
 		r := rand.New(rand.NewPCG(11, 12))
-		catalogue := must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t)))
-		d := must[damage.Data](t)(damage.Open(dir))
+		catalogue := kit.Must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t)))
+		d := kit.Must[damage.Data](t)(damage.Open(dir))
 		want := map[string]bool{}
 		for range 40 {
 			f := catalogue.Files[r.IntN(len(catalogue.Files))]
@@ -276,10 +277,10 @@ func TestSecondOpinion(t *testing.T) {
 				continue
 			}
 			block := r.Uint32N(uint32(f.Size / 8192))
-			if p := must[[]byte](t)(d.Page(f.Path, block)); d.Layout.Check(p, block).State == page.Zero {
+			if p := kit.Must[[]byte](t)(d.Page(f.Path, block)); d.Layout.Check(p, block).State == page.Zero {
 				continue // pg_checksums passes a page by that only seems to be new
 			}
-			check(t, d.Edit(f.Path, block, false, func(p []byte) { p[4000+r.IntN(4000)] ^= 1 << r.IntN(8) }))
+			kit.Check(t, d.Edit(f.Path, block, false, func(p []byte) { p[4000+r.IntN(4000)] ^= 1 << r.IntN(8) }))
 			want[fmt.Sprintf("%s %d", f.Path, block)] = true
 		}
 		got := map[string]bool{}

@@ -2,9 +2,7 @@ package integrity
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,54 +13,22 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
+	"mainstay/test/kit/pg"
 )
 
 const patience = 3 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func must[T any](t *testing.T) func(v T, err error) T {
-	t.Helper()
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-func check(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
+	return kit.Context(t, patience)
 }
 
 // versions runs a test on each installed version that it is asked for.
 func versions(t *testing.T, test func(*testing.T, *lab)) {
-	all, err := damage.Installations()
-	if missing := (*postgres.BinariesError)(nil); errors.As(err, &missing) && os.Getenv("MAINSTAY_NEED_PG") == "" {
-		t.Skip(err)
-	}
-	check(t, err)
-	for _, b := range all {
-		t.Run(fmt.Sprint(b.Major), func(t *testing.T) {
-			dir := must[string](t)(os.MkdirTemp("", "mst"))
-			check(t, os.Chmod(dir, 0o755))
-			t.Cleanup(func() {
-				if err := os.RemoveAll(dir); err != nil {
-					t.Error(err)
-				}
-			})
-			test(t, &lab{t: t, dir: dir, programs: b, owner: must[postgres.Owner](t)(damage.TestOwner())})
-		})
-	}
+	pg.Versions(t, func(t *testing.T, v pg.Version) {
+		test(t, &lab{t: t, dir: v.Dir, programs: v.Programs, owner: v.Owner})
+	})
 }
 
 // lab makes a primary and its standby, with a relation of every access method.
@@ -80,7 +46,7 @@ type lab struct {
 
 func (l *lab) sql(s *damage.Server, statements ...string) string {
 	l.t.Helper()
-	return must[string](l.t)(s.SQL(testContext(l.t), "d", statements...))
+	return kit.Must[string](l.t)(s.SQL(testContext(l.t), "d", statements...))
 }
 
 var tables = []string{
@@ -114,22 +80,22 @@ var load = []string{
 func (l *lab) begin(settings ...string) {
 	l.t.Helper()
 	ctx := testContext(l.t)
-	l.primary = must[*damage.Server](l.t)(damage.NewServer(ctx, l.programs, l.owner, filepath.Join(l.dir, "p")))
+	l.primary = kit.Must[*damage.Server](l.t)(damage.NewServer(ctx, l.programs, l.owner, filepath.Join(l.dir, "p")))
 	l.start(l.primary)
-	must[string](l.t)(l.primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
+	kit.Must[string](l.t)(l.primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
 	l.sql(l.primary, tables...)
-	check(l.t, l.primary.Stop(ctx))
-	l.standby = must[*damage.Server](l.t)(l.primary.Copy(ctx, filepath.Join(l.dir, "s")))
-	check(l.t, l.standby.Follow(l.primary))
+	kit.Check(l.t, l.primary.Stop(ctx))
+	l.standby = kit.Must[*damage.Server](l.t)(l.primary.Copy(ctx, filepath.Join(l.dir, "s")))
+	kit.Check(l.t, l.standby.Follow(l.primary))
 	l.start(l.primary, settings...)
 	l.start(l.standby)
 }
 
 func (l *lab) start(s *damage.Server, settings ...string) {
 	l.t.Helper()
-	l.t.Cleanup(func() { check(l.t, s.Kill(context.Background())) })
-	check(l.t, s.Start(testContext(l.t), append([]string{"autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
-		"shared_buffers=32MB"}, settings...)...))
+	l.t.Cleanup(func() { kit.Check(l.t, s.Kill(context.Background())) })
+	kit.Check(l.t, s.Start(testContext(l.t), append([]string{"autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB",
+		"wal_keep_size=1GB", "shared_buffers=32MB"}, settings...)...))
 }
 
 // spots finds where damage will strike, and keeps what is there before the load.
@@ -140,11 +106,11 @@ func (l *lab) spots() {
 		TOAST: path("(SELECT reltoastrelid FROM pg_class WHERE relname = 'wide')")}
 	l.sql(l.primary, "UPDATE t SET v = 'before' WHERE ctid = '(2,1)'") // no later change: it is older than the other one
 	l.calm = damage.Spot{Heap: path("'calm'")}
-	l.calm.Block = uint32(must[int](l.t)(strconv.Atoi(l.sql(l.primary, "SELECT (ctid::text::point)[0]::int FROM calm WHERE id = 200"))))
+	l.calm.Block = uint32(kit.Must[int](l.t)(strconv.Atoi(l.sql(l.primary, "SELECT (ctid::text::point)[0]::int FROM calm WHERE id = 200"))))
 	l.sql(l.primary, "CHECKPOINT")
-	d := must[damage.Data](l.t)(damage.Open(l.primary.Data))
-	l.spot.Old = must[[]byte](l.t)(d.Page(l.spot.Heap, l.spot.Block))
-	xid := func(text string) uint32 { return uint32(must[int](l.t)(strconv.Atoi(text))) }
+	d := kit.Must[damage.Data](l.t)(damage.Open(l.primary.Data))
+	l.spot.Old = kit.Must[[]byte](l.t)(d.Page(l.spot.Heap, l.spot.Block))
+	xid := func(text string) uint32 { return uint32(kit.Must[int](l.t)(strconv.Atoi(text))) }
 	l.oldest = xid(l.sql(l.primary, "SELECT pg_current_xact_id()"))
 	for range 8 { // a byte of pg_xact has four transactions: one at least has committed ones only
 		l.sql(l.primary, "INSERT INTO calm VALUES (0)")
@@ -163,8 +129,8 @@ func (l *lab) loaded() {
 	l.catalogue()
 	l.caughtUp()
 	l.sql(l.standby, "SELECT count(*) FROM t", "SELECT count(*) FROM calm", "CHECKPOINT")
-	check(l.t, l.primary.Stop(ctx)) // which waits for its standby
-	check(l.t, l.standby.Stop(ctx))
+	kit.Check(l.t, l.primary.Stop(ctx)) // which waits for its standby
+	kit.Check(l.t, l.standby.Stop(ctx))
 }
 
 // catalogue asks for the access method of each relation.
@@ -189,7 +155,7 @@ func (l *lab) caughtUp() {
 	ctx := testContext(l.t)
 	at := l.sql(l.primary, "SELECT pg_current_wal_insert_lsn()")
 	for l.sql(l.standby, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-		check(l.t, pause(ctx, 20*time.Millisecond))
+		kit.Check(l.t, pause(ctx, 20*time.Millisecond))
 	}
 }
 

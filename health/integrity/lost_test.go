@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mainstay/health/integrity/page"
+	"mainstay/test/kit"
 )
 
 // TestLostWrites: after each logged change of a server, the pages as they were before are lost writes, in a relation of each access method
@@ -40,7 +41,7 @@ func TestLostWrites(t *testing.T) {
 		pages := func() map[Block]page.Summary {
 			l.sql(l.primary, "CHECKPOINT")
 			s := l.scan(l.primary.Data, o)
-			check(t, s.err)
+			kit.Check(t, s.err)
 			return s.pages
 		}
 		l.sql(l.primary, "SELECT count(*) FROM t", "SELECT count(*) FROM calm")

@@ -12,6 +12,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 var rounds = flag.Int("rounds", 3, "how often TestRunning scans both servers under load")
@@ -42,8 +43,8 @@ func (l *lab) positions(s *damage.Server) func(context.Context) (Positions, erro
 
 func (l *lab) horizon() platform.LSN {
 	l.t.Helper()
-	a := must[Positions](l.t)(l.positions(l.primary)(testContext(l.t)))
-	b := must[Positions](l.t)(l.positions(l.standby)(testContext(l.t)))
+	a := kit.Must[Positions](l.t)(l.positions(l.primary)(testContext(l.t)))
+	b := kit.Must[Positions](l.t)(l.positions(l.standby)(testContext(l.t)))
 	return min(a.Redo, b.Redo)
 }
 
@@ -57,7 +58,7 @@ func (l *lab) both() (p, s scanned) {
 	wg.Go(func() { p = l.scan(l.primary.Data, o(l.primary)) })
 	wg.Go(func() { s = l.scan(l.standby.Data, o(l.standby)) })
 	wg.Wait()
-	check(l.t, p.err, s.err)
+	kit.Check(l.t, p.err, s.err)
 	return p, s
 }
 
@@ -109,9 +110,9 @@ func TestRunning(t *testing.T) {
 		p, s := l.both()
 		l.same(p, s, horizon)
 
-		d := must[damage.Data](t)(damage.Open(l.primary.Data))
+		d := kit.Must[damage.Data](t)(damage.Open(l.primary.Data))
 		path := l.sql(l.primary, "SELECT pg_relation_filepath('wide')") // nobody changes it
-		check(t, d.Edit(path, 0, false, func(b []byte) { b[8000] ^= 1 }))
+		kit.Check(t, d.Edit(path, 0, false, func(b []byte) { b[8000] ^= 1 }))
 		for _, checkpoint := range []bool{false, true} {
 			asked := 0
 			o := Options{Again: Again{Every: 5 * time.Millisecond}, Positions: func(ctx context.Context) (Positions, error) {
@@ -124,12 +125,12 @@ func TestRunning(t *testing.T) {
 				o.Again.Checkpoint = patience / 2
 			}
 			got := l.scan(l.primary.Data, o)
-			check(t, got.err)
+			kit.Check(t, got.err)
 			if f := got.findings; len(f) != 1 || f[0].Path != path || f[0].Settled != checkpoint || f[0].Kind != WrongChecksum {
 				t.Errorf("with a checkpoint %v: %+v", checkpoint, got.findings)
 			}
 		}
-		check(t, l.primary.Stop(testContext(t)), l.standby.Stop(testContext(t)))
+		kit.Check(t, l.primary.Stop(testContext(t)), l.standby.Stop(testContext(t)))
 		if out, err := l.primary.Checksums(testContext(t)); err == nil || !strings.Contains(out, fmt.Sprintf("%s\", block 0", path)) {
 			t.Errorf("pg_checksums: %s", out)
 		}

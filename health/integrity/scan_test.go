@@ -20,6 +20,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/health/integrity/page"
+	"mainstay/test/kit"
 )
 
 const (
@@ -32,7 +33,7 @@ func fake(t *testing.T, pageSize int) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, d := range []string{"global", "base/5", "pg_tblspc"} {
-		check(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
+		kit.Check(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
 	c := make([]byte, 8192)
 	for at, n := range map[int]uint32{8: 1300, 12: 202209061, 204: 8, 216: uint32(pageSize), 220: fakeSegment, 224: 8192, 228: 16 << 20,
@@ -41,7 +42,7 @@ func fake(t *testing.T, pageSize int) string {
 	}
 	binary.LittleEndian.PutUint64(c[208:], math.Float64bits(1234567))
 	binary.LittleEndian.PutUint32(c[288:], crc32.Checksum(c[:288], crc32.MakeTable(crc32.Castagnoli)))
-	check(t, os.WriteFile(filepath.Join(dir, "global/pg_control"), c, 0o600))
+	kit.Check(t, os.WriteFile(filepath.Join(dir, "global/pg_control"), c, 0o600))
 	return dir
 }
 
@@ -52,7 +53,7 @@ func pages(t *testing.T, path string, pageSize, first, count int) {
 	for n := range count {
 		all = append(all, validPage(pageSize, uint32(first+n), 1)...)
 	}
-	check(t, os.WriteFile(path, all, 0o600))
+	kit.Check(t, os.WriteFile(path, all, 0o600))
 }
 
 func validPage(size int, block uint32, lsn platform.LSN) []byte {
@@ -70,7 +71,7 @@ func TestCatalogue(t *testing.T) {
 	dir := fake(t, 8192)
 	in := func(path string) string { return filepath.Join(dir, path) }
 	space, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "secret")
-	check(t, os.Symlink(space, in("pg_tblspc/16390")), os.MkdirAll(filepath.Join(space, fakeVersion, "5"), 0o755),
+	kit.Check(t, os.Symlink(space, in("pg_tblspc/16390")), os.MkdirAll(filepath.Join(space, fakeVersion, "5"), 0o755),
 		os.MkdirAll(filepath.Join(space, "PG_14_202107181", "5"), 0o755), os.Symlink("/nowhere/at/all", in("pg_tblspc/16391")),
 		os.MkdirAll(in("pg_tblspc/16392/"+fakeVersion+"/5"), 0o755))
 	pages(t, elsewhere, 8192, 0, 1)
@@ -81,15 +82,15 @@ func TestCatalogue(t *testing.T) {
 		"pg_tblspc/16390/PG_14_202107181/5/16396", "pg_tblspc/16392/" + fakeVersion + "/5/16397"} {
 		pages(t, in(f), 8192, 0, 1)
 	}
-	check(t, os.Symlink(elsewhere, in("base/5/16500")), os.Symlink("1259", in("base/5/16501")), syscall.Mkfifo(in("base/5/16502"), 0o600),
+	kit.Check(t, os.Symlink(elsewhere, in("base/5/16500")), os.Symlink("1259", in("base/5/16501")), syscall.Mkfifo(in("base/5/16502"), 0o600),
 		os.Mkdir(in("base/5/16503"), 0o755))
 	foreign := int64(4)
 	if os.Geteuid() == 0 {
 		pages(t, in("base/5/16504"), 8192, 0, 1)
-		check(t, os.Chown(in("base/5/16504"), 1, 1))
+		kit.Check(t, os.Chown(in("base/5/16504"), 1, 1))
 		foreign++
 	}
-	c := must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t)))
+	c := kit.Must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t)))
 	var got []string
 	for _, f := range c.Files {
 		got = append(got, fmt.Sprintf("%s %s %d %s", f.Relation, f.Fork, f.Segment, f.Path))
@@ -126,7 +127,7 @@ func TestManyFiles(t *testing.T) {
 	for n := range count {
 		pages(t, filepath.Join(dir, fmt.Sprintf("base/5/%d", 20000+n)), 8192, 0, 0)
 	}
-	tr := must[*tree](t)(openTree(dir))
+	tr := kit.Must[*tree](t)(openTree(dir))
 	defer tr.close()
 	f, _ := tr.folderOf(DefaultSpace, 5)
 	c, l := &Catalogue{Skipped: map[Reason]Skipped{}, pages: 8192}, &listing{folder: f}
@@ -138,7 +139,7 @@ func TestManyFiles(t *testing.T) {
 	if len(c.Files) != count {
 		t.Errorf("%d of %d files", len(c.Files), count)
 	}
-	if whole := must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t))); len(whole.Files) != count {
+	if whole := kit.Must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t))); len(whole.Files) != count {
 		t.Errorf("%d of %d files are in the catalogue", len(whole.Files), count)
 	}
 }
@@ -195,7 +196,7 @@ func TestPartialPage(t *testing.T) {
 	dir := fake(t, 8192)
 	path := filepath.Join(dir, "base/5/1000")
 	pages(t, path, 8192, 0, 3)
-	check(t, os.Truncate(path, 3*8192+4096))
+	kit.Check(t, os.Truncate(path, 3*8192+4096))
 	r, err := (&Scanner{Dir: dir}).Scan(testContext(t), Options{Again: quick}, Sink{Finding: func(f Finding) { t.Errorf("%+v", f) }})
 	if err != nil || r.Verified != 3 || r.Blocks != 3 || r.Skipped[Partial] != (Skipped{Files: 1}) || len(r.Notes) != 1 {
 		t.Errorf("%+v, %v", r, err)
@@ -269,7 +270,7 @@ func TestSuspects(t *testing.T) {
 			var found []Finding
 			r, err := s.Scan(testContext(t), Options{Again: quick, Positions: tt.positions},
 				Sink{Finding: func(f Finding) { found = append(found, f) }})
-			check(l.t, err)
+			kit.Check(l.t, err)
 			if r.Torn != tt.torn || r.Changing != tt.changing || r.Skipped[Changing].Blocks != tt.changing || len(found) > 1 ||
 				(len(found) == 1) != (tt.kind != "") || r.Blocks != 41 {
 				t.Fatalf("%+v, %+v", r, found)
@@ -325,9 +326,9 @@ func TestHung(t *testing.T) {
 	}
 	close(release)
 	for ctx := testContext(t); s.Waiting() > 0; {
-		check(t, pause(ctx, time.Millisecond))
+		kit.Check(t, pause(ctx, time.Millisecond))
 	}
-	check(t, late)
+	kit.Check(t, late)
 	if r, err := s.Scan(testContext(t), Options{}, Sink{}); err != nil || r.Verified != 8 {
 		t.Errorf("when it answers again: %+v, %v", r, err)
 	}
@@ -391,7 +392,7 @@ func TestRateAndProgress(t *testing.T) {
 func TestRateOfSuspects(t *testing.T) {
 	const rate, bad = 8 << 20, 128
 	dir := fake(t, 8192)
-	check(t, os.WriteFile(filepath.Join(dir, "base/5/1000"), bytes.Repeat(validPage(8192, bad, 1), bad), 0o600))
+	kit.Check(t, os.WriteFile(filepath.Join(dir, "base/5/1000"), bytes.Repeat(validPage(8192, bad, 1), bad), 0o600))
 	var read atomic.Int64
 	s := &Scanner{Dir: dir, fetch: func(tr *tree, f folder, name string, b []byte, from int64) (int, error) {
 		read.Add(int64(len(b)))
@@ -417,7 +418,7 @@ func TestVanished(t *testing.T) {
 	var once sync.Once
 	s := &Scanner{Dir: dir, fetch: func(tr *tree, f folder, name string, b []byte, from int64) (int, error) {
 		once.Do(func() {
-			check(t, os.Remove(filepath.Join(dir, "base/5/1003")), os.Truncate(filepath.Join(dir, "base/5/1002"), 5*8192))
+			kit.Check(t, os.Remove(filepath.Join(dir, "base/5/1003")), os.Truncate(filepath.Join(dir, "base/5/1002"), 5*8192))
 		})
 		return tr.fetch(f, name, b, from)
 	}}
@@ -429,21 +430,21 @@ func TestVanished(t *testing.T) {
 
 // TestCacheIsLeft: reading through the cache leaves in it what was there, and nothing else.
 func TestCacheIsLeft(t *testing.T) {
-	f := must[*os.File](t)(os.CreateTemp("/var/tmp", "mst"))
+	f := kit.Must[*os.File](t)(os.CreateTemp("/var/tmp", "mst"))
 	defer os.Remove(f.Name())
 	defer f.Close()
 	if size := int64(os.Getpagesize()); size != sector {
 		t.Skipf("memory has pages of %d bytes", size)
 	}
 	content := make([]byte, chunk)
-	must[int](t)(f.Write(content))
-	check(t, f.Sync())
+	kit.Must[int](t)(f.Write(content))
+	kit.Check(t, f.Sync())
 	advise(f, 0, 0, adviseDontNeed)
 	if slices.Contains(resident(f, 0, chunk), true) {
 		t.Skip("the filesystem of /var/tmp keeps everything in memory")
 	}
 	advise(f, 0, 0, adviseRandom)
-	must[int](t)(f.ReadAt(content[:sector], 5*sector))
+	kit.Must[int](t)(f.ReadAt(content[:sector], 5*sector))
 	before := resident(f, 0, chunk)
 	n, err := readCached(f, content, 0)
 	if after := resident(f, 0, chunk); err != nil || n != chunk || !slices.Equal(before, after) || !before[5] || before[6] {
@@ -462,7 +463,7 @@ func TestNoDirectory(t *testing.T) {
 		},
 	} {
 		dir := fake(t, 8192)
-		check(t, prepare(dir))
+		kit.Check(t, prepare(dir))
 		s := &Scanner{Dir: dir}
 		if _, err := s.Scan(testContext(t), Options{}, Sink{}); err == nil || !strings.Contains(err.Error(), dir) || s.Waiting() != 0 {
 			t.Errorf("%s: %v", name, err)
@@ -473,7 +474,7 @@ func TestNoDirectory(t *testing.T) {
 func TestLook(t *testing.T) {
 	dir := fake(t, 8192)
 	space := filepath.Join(dir, "pg_tblspc/16390", fakeVersion, "5")
-	check(t, os.MkdirAll(space, 0o755))
+	kit.Check(t, os.MkdirAll(space, 0o755))
 	pages(t, filepath.Join(space, "1000"), 8192, 0, fakeSegment)
 	pages(t, filepath.Join(space, "1000.1"), 8192, fakeSegment, 3)
 	pages(t, filepath.Join(dir, "base/5/1001"), 8192, 0, 2)
@@ -485,7 +486,7 @@ func TestLook(t *testing.T) {
 	rules := func(Relation, page.Fork) (page.Rules, bool) { return page.Rules{Method: page.Heap}, true }
 	blocks := []Block{in(16390, 1000, fakeSegment+2), in(16390, 1000, fakeSegment+3), in(16391, 1000, 0), in(DefaultSpace, 1001, 0),
 		in(DefaultSpace, 1002, 1), in(DefaultSpace, 1003, 0)}
-	got := must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick, Rules: rules}, blocks))
+	got := kit.Must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick, Rules: rules}, blocks))
 	for n, want := range []struct {
 		state  page.State
 		steady bool
@@ -496,7 +497,7 @@ func TestLook(t *testing.T) {
 		}
 	}
 	s.fetch = reading("1001", func(int64, []byte) error { return syscall.EIO })
-	got = must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick}, blocks[3:4]))
+	got = kit.Must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick}, blocks[3:4]))
 	if g := got[0]; g.Failed == "" || g.Steady || g.Page != nil || g.Summary.State != page.Unread {
 		t.Errorf("%+v", g)
 	}
@@ -504,9 +505,9 @@ func TestLook(t *testing.T) {
 
 func TestTransactions(t *testing.T) {
 	dir := fake(t, 8192)
-	check(t, os.Mkdir(filepath.Join(dir, "pg_xact"), 0o755))
+	kit.Check(t, os.Mkdir(filepath.Join(dir, "pg_xact"), 0o755))
 	for name, count := range map[string]int{"0000": 32, "0001": 2, "000A": 1, "00B": 1, "notes": 1} {
-		check(t, os.WriteFile(filepath.Join(dir, "pg_xact", name), make([]byte, count*8192), 0o600))
+		kit.Check(t, os.WriteFile(filepath.Join(dir, "pg_xact", name), make([]byte, count*8192), 0o600))
 	}
 	var got []uint32
 	s := &Scanner{Dir: dir}
@@ -516,12 +517,12 @@ func TestTransactions(t *testing.T) {
 		}
 		return nil
 	}
-	check(t, s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, collect))
+	kit.Check(t, s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, collect))
 	if len(got) != 35 || got[0] != 0 || got[33] != 33 || got[34] != 320 {
 		t.Errorf("%v", got)
 	}
 	got = nil
-	check(t, s.Transactions(testContext(t), Options{}, 31, 2, collect))
+	kit.Check(t, s.Transactions(testContext(t), Options{}, 31, 2, collect))
 	if len(got) != 2 || got[0] != 31 || got[1] != 32 {
 		t.Errorf("a part: %v", got)
 	}
@@ -529,7 +530,7 @@ func TestTransactions(t *testing.T) {
 	if err := s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, func(uint32, []byte) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
-	check(t, os.RemoveAll(filepath.Join(dir, "pg_xact")))
+	kit.Check(t, os.RemoveAll(filepath.Join(dir, "pg_xact")))
 	if err := s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, collect); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

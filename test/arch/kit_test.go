@@ -13,11 +13,11 @@ import (
 
 // kits are the packages of helpers for tests, with what they may import of Mainstay: a package whose tests use one must not be below it.
 var kits = map[string][]string{"test/kit": nil, "test/kit/certs": {"test/kit", "controller/identity"},
-	"test/kit/pg": {"test/kit", "controller/postgres", "controller/pgdial"}}
+	"test/kit/pg": {"test/kit", "test/damage", "controller/postgres", "controller/pgdial"}}
 
 // inKit are the helpers that test/kit has, by the names that copies of them had.
 var inKit = map[string]string{"eventually": "kit.Eventually", "waitFor": "kit.Within", "freePort": "kit.FreePort",
-	"freeAddress": "kit.FreeAddress"}
+	"freeAddress": "kit.FreeAddress", "must": "kit.Must", "sure": "kit.Check"}
 
 // ownCopies are the packages that have copies still: those below would import themselves.
 var ownCopies = []string{"controller/postgres"}

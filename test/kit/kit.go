@@ -4,6 +4,8 @@
 package kit
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -36,12 +38,29 @@ func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	}
 }
 
-// Check ends the test at an error.
-func Check(t testing.TB, err error) {
+// Check ends the test at errors.
+func Check(t testing.TB, errs ...error) {
 	t.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Must returns the value of a call with two results, and ends the test at its error: Must[string](t)(f()).
+func Must[T any](t testing.TB) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		Check(t, err)
+		return v
+	}
+}
+
+// Context ends with the test, or after limit.
+func Context(t testing.TB, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // The ports of FreeAddress lie below those that Linux gives to outgoing connections (ip_local_port_range): one of those, of any test that

@@ -14,6 +14,7 @@ import (
 
 	"mainstay/health"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 // busy changes pages of all kinds.
@@ -35,7 +36,7 @@ func TestHealthy(t *testing.T) {
 		o := l.options()
 		o.Wait = 2 * time.Second
 		for range 2 {
-			c := must[health.Comparison](t)(Run(testContext(t), l.members(3), o))
+			c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), o))
 			if c.Differ != 0 || !c.Complete || c.Blocks == 0 || c.Equal == 0 {
 				t.Errorf("under load: %+v", c)
 			}
@@ -45,7 +46,7 @@ func TestHealthy(t *testing.T) {
 		end()
 		end = l.meanwhile(l.checkpoints)
 		defer end()
-		c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+		c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
 		l.accounted(c)
 		if c.Differ != 0 || c.Equal*100 < c.Blocks*99 {
 			t.Errorf("afterwards: %+v", c)
@@ -76,7 +77,7 @@ func (l *lab) spots() damage.Spot {
 		TOAST: path("(SELECT reltoastrelid FROM pg_class WHERE relname = 'wide')")}
 	l.sql(0, "UPDATE t SET v = 'before' WHERE ctid = '(2,1)'")
 	l.written()
-	s.Old = must[[]byte](l.t)(must[damage.Data](l.t)(damage.Open(l.servers[0].Data)).Page(s.Heap, s.Block))
+	s.Old = kit.Must[[]byte](l.t)(kit.Must[damage.Data](l.t)(damage.Open(l.servers[0].Data)).Page(s.Heap, s.Block))
 	l.sql(0, "UPDATE t SET v = 'now' WHERE ctid = '(1,3)'")
 	l.written()
 	return s
@@ -102,20 +103,20 @@ func TestDamaged(t *testing.T) {
 		spot := l.spots()
 		end := l.meanwhile(l.checkpoints)
 		defer end()
-		d := must[damage.Data](t)(damage.Open(l.servers[1].Data))
+		d := kit.Must[damage.Data](t)(damage.Open(l.servers[1].Data))
 		for _, strike := range damage.All {
 			kind, ok := found[strike.Kind]
 			if !ok || !all && strike.Kind != damage.LostWrite && strike.Kind != damage.HeapByteSealed && strike.Kind != damage.ZeroedHeap {
 				continue // further versions have the same pages
 			}
 			restore := l.keep(spot)
-			check(t, strike.Do(d, spot))
+			kit.Check(t, strike.Do(d, spot))
 			for _, count := range []int{3, 2} {
 				named := count == 3 || kind == "broken page"
 				if count == 2 && strike.Kind != damage.LostWrite && strike.Kind != damage.HeapByte {
 					continue // two kinds of them are enough
 				}
-				c := must[health.Comparison](t)(Run(testContext(t), l.members(count), l.options()))
+				c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(count), l.options()))
 				if c.Differ == 0 || len(c.Damage) == 0 || c.Equal+c.Differ != c.Blocks {
 					t.Errorf("%s of %d: not found: %+v", strike.Kind, count, c)
 				}
@@ -139,7 +140,7 @@ func TestDamaged(t *testing.T) {
 			}
 			restore()
 		}
-		if c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options())); c.Differ != 0 {
+		if c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options())); c.Differ != 0 {
 			t.Errorf("once mended: %+v", c)
 		}
 	})
@@ -151,13 +152,13 @@ func (l *lab) keep(spot damage.Spot) (restore func()) {
 	before := map[string][]byte{}
 	for _, path := range []string{spot.Heap, spot.Index, spot.TOAST} {
 		path = filepath.Join(l.servers[1].Data, path)
-		before[path] = must[[]byte](l.t)(os.ReadFile(path))
+		before[path] = kit.Must[[]byte](l.t)(os.ReadFile(path))
 	}
 	return func() {
 		for path, content := range before {
-			f := must[*os.File](l.t)(os.OpenFile(path, os.O_WRONLY, 0))
+			f := kit.Must[*os.File](l.t)(os.OpenFile(path, os.O_WRONLY, 0))
 			_, err := f.WriteAt(content, 0)
-			check(l.t, err, f.Close())
+			kit.Check(l.t, err, f.Close())
 		}
 	}
 }
@@ -210,28 +211,28 @@ func TestLostCommits(t *testing.T) {
 		for n := range 40 { // each is a transaction
 			l.sql(0, fmt.Sprintf("INSERT INTO x VALUES (%d)", n))
 		}
-		xid := must[uint64](t)(strconv.ParseUint(l.sql(0, "SELECT xmin FROM x WHERE n = 20"), 10, 32))
+		xid := kit.Must[uint64](t)(strconv.ParseUint(l.sql(0, "SELECT xmin FROM x WHERE n = 20"), 10, 32))
 		l.written()
 		end := l.meanwhile(l.checkpoints)
 		defer end()
-		whole := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+		whole := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
 		if l.accounted(whole); whole.Differ != 0 || whole.Unverified[noStatus]+whole.Unverified[noSegment]+whole.Unverified[openStatus] != 0 ||
 			whole.Unverified[Multixacts] == 0 {
 			t.Errorf("before: %+v", whole)
 		}
-		d := must[damage.Data](t)(damage.Open(l.servers[1].Data))
+		d := kit.Must[damage.Data](t)(damage.Open(l.servers[1].Data))
 		path := filepath.Join(d.Dir, "pg_xact", "0000")
-		before := must[[]byte](t)(os.ReadFile(path))
+		before := kit.Must[[]byte](t)(os.ReadFile(path))
 		write := func(content []byte) {
-			f := must[*os.File](t)(os.OpenFile(path, os.O_WRONLY, 0))
+			f := kit.Must[*os.File](t)(os.OpenFile(path, os.O_WRONLY, 0))
 			_, err := f.WriteAt(content, 0)
-			check(t, err, f.Close())
+			kit.Check(t, err, f.Close())
 		}
 		flipped := slices.Clone(before)
 		flipped[xid/4] ^= 3 << (xid % 4 * 2) // committed becomes aborted
 		write(flipped)
 		for _, count := range []int{3, 2} {
-			c := must[health.Comparison](t)(Run(testContext(t), l.members(count), l.options()))
+			c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(count), l.options()))
 			l.accounted(c)
 			if c.Differ != 1 || len(c.Damage) != 1 {
 				t.Errorf("of %d: %+v", count, c)
@@ -247,12 +248,12 @@ func TestLostCommits(t *testing.T) {
 			t.Logf("of %d: %+v", count, f)
 		}
 		write(before)
-		check(t, os.Rename(path, path+".kept"))
-		c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+		kit.Check(t, os.Rename(path, path+".kept"))
+		c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
 		if l.accounted(c); c.Differ != 0 || c.Unverified[noSegment] != 1 {
 			t.Errorf("without the file: %+v", c)
 		}
-		check(t, os.Rename(path+".kept", path))
+		kit.Check(t, os.Rename(path+".kept", path))
 	})
 }
 
@@ -263,7 +264,7 @@ func TestStaleMaps(t *testing.T) {
 		spot := l.spots()
 		end := l.meanwhile(l.checkpoints)
 		defer end()
-		if c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options())); c.Differ != 0 || c.Unverified[openMaps] != 0 {
+		if c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options())); c.Differ != 0 || c.Unverified[openMaps] != 0 {
 			t.Errorf("before: %+v", c)
 		}
 		for _, count := range []int{1, 2} { // members with the damage
@@ -271,11 +272,11 @@ func TestStaleMaps(t *testing.T) {
 			for _, s := range l.servers[1 : 1+count] {
 				for _, d := range damage.All {
 					if d.Kind == damage.StaleMap {
-						check(t, d.Do(must[damage.Data](t)(damage.Open(s.Data)), spot))
+						kit.Check(t, d.Do(kit.Must[damage.Data](t)(damage.Open(s.Data)), spot))
 					}
 				}
 			}
-			c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+			c := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
 			l.accounted(c)
 			if c.Differ != 1 || len(c.Damage) != 1 {
 				t.Fatalf("on %d: %+v", count, c)

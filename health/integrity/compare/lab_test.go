@@ -2,9 +2,7 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,36 +11,18 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
-	"mainstay/controller/postgres"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
+	"mainstay/test/kit/pg"
 )
 
 const patience = 3 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func must[T any](t *testing.T) func(v T, err error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
-func check(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
+	return kit.Context(t, patience)
 }
 
 // lab is a primary with two standbys.
@@ -54,21 +34,11 @@ type lab struct {
 
 // versions runs a test on each installed version that it is asked for.
 func versions(t *testing.T, test func(*testing.T, *lab)) {
-	all, err := damage.Installations()
-	if missing := (*postgres.BinariesError)(nil); errors.As(err, &missing) && os.Getenv("MAINSTAY_NEED_PG") == "" {
-		t.Skip(err)
-	}
-	check(t, err)
-	for _, b := range all {
-		t.Run(fmt.Sprint(b.Major), func(t *testing.T) {
-			dir := must[string](t)(os.MkdirTemp("", "mst"))
-			check(t, os.Chmod(dir, 0o755))
-			t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
-			l := &lab{t: t, dir: dir}
-			l.begin(b)
-			test(t, l)
-		})
-	}
+	pg.Versions(t, func(t *testing.T, v pg.Version) {
+		l := &lab{t: t, dir: v.Dir}
+		l.begin(v)
+		test(t, l)
+	})
 }
 
 var tables = []string{
@@ -81,19 +51,19 @@ var tables = []string{
 	"VACUUM t", "SELECT count(*) FROM t", "SELECT count(v) FROM wide", "CHECKPOINT",
 }
 
-func (l *lab) begin(b postgres.Binaries) {
+func (l *lab) begin(v pg.Version) {
 	t := l.t
 	t.Helper()
 	ctx := testContext(t)
-	primary := must[*damage.Server](t)(damage.NewServer(ctx, b, must[postgres.Owner](t)(damage.TestOwner()), filepath.Join(l.dir, "a")))
+	primary := kit.Must[*damage.Server](t)(damage.NewServer(ctx, v.Programs, v.Owner, filepath.Join(l.dir, "a")))
 	l.start(primary)
-	must[string](t)(primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
-	must[string](t)(primary.SQL(ctx, "d", tables...))
-	check(t, primary.Stop(ctx))
+	kit.Must[string](t)(primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
+	kit.Must[string](t)(primary.SQL(ctx, "d", tables...))
+	kit.Check(t, primary.Stop(ctx))
 	l.servers = []*damage.Server{primary}
 	for _, name := range []string{"b", "c"} {
-		s := must[*damage.Server](t)(primary.Copy(ctx, filepath.Join(l.dir, name)))
-		check(t, s.Follow(primary))
+		s := kit.Must[*damage.Server](t)(primary.Copy(ctx, filepath.Join(l.dir, name)))
+		kit.Check(t, s.Follow(primary))
 		l.servers = append(l.servers, s)
 	}
 	for _, s := range l.servers {
@@ -103,14 +73,14 @@ func (l *lab) begin(b postgres.Binaries) {
 
 func (l *lab) start(s *damage.Server) {
 	l.t.Helper()
-	l.t.Cleanup(func() { check(l.t, s.Kill(context.Background())) })
-	check(l.t, s.Start(testContext(l.t), "autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
+	l.t.Cleanup(func() { kit.Check(l.t, s.Kill(context.Background())) })
+	kit.Check(l.t, s.Start(testContext(l.t), "autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
 		"shared_buffers=32MB"))
 }
 
 func (l *lab) sql(n int, statements ...string) string {
 	l.t.Helper()
-	return must[string](l.t)(l.servers[n].SQL(testContext(l.t), "d", statements...))
+	return kit.Must[string](l.t)(l.servers[n].SQL(testContext(l.t), "d", statements...))
 }
 
 // written waits until the standbys have replayed everything, and all have written it out.
@@ -120,7 +90,7 @@ func (l *lab) written() {
 	at := l.sql(0, "SELECT pg_current_wal_insert_lsn()")
 	for n := range l.servers {
 		for n > 0 && l.sql(n, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-			check(l.t, pause(testContext(l.t), 20*time.Millisecond))
+			kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
 		}
 		l.sql(n, "CHECKPOINT")
 	}

@@ -12,6 +12,7 @@ import (
 	"mainstay/health"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/page"
+	"mainstay/test/kit"
 )
 
 // modelled is a member without files: one fork of five pages, each as page says at the member's nth look at it.
@@ -154,7 +155,7 @@ func TestSettle(t *testing.T) {
 		}}
 		begun := time.Now()
 		c, err := Run(t.Context(), []Member{a, b}, o)
-		check(t, err)
+		kit.Check(t, err)
 		if time.Since(begun) > wait/2 && !tt.stuck {
 			t.Errorf("%s: it waited", tt.name)
 		}
@@ -191,7 +192,7 @@ func TestPrimaryAgainstReplicas(t *testing.T) {
 		all := []Member{&modelled{name: "b", looks: map[uint32]int{}}, primary, &modelled{name: "c", looks: map[uint32]int{}}}
 		o := Options{Wait: time.Minute, Every: time.Millisecond, Catalog: func(context.Context) map[integrity.Relation]Known { return nil }}
 		c, err := Run(t.Context(), all, o)
-		check(t, err)
+		kit.Check(t, err)
 		if len(c.Damage) != 1 || c.Damage[0].Named != tt.named || tt.named != (c.Wrong["a"] == 1) || tt.named == (c.Suspect["b"] == 1) {
 			t.Errorf("%s: %+v", tt.name, c)
 		}
@@ -263,7 +264,7 @@ func TestTurn(t *testing.T) {
 			return nil
 		}}
 	c, err := Run(t.Context(), []Member{a, b}, o)
-	if check(t, err); turns != 1 || c.Equal != modelledPages {
+	if kit.Check(t, err); turns != 1 || c.Equal != modelledPages {
 		t.Errorf("%d turns, %+v", turns, c)
 	}
 	o.Turn = func(context.Context) error { return context.Canceled }
@@ -332,7 +333,7 @@ func TestStatus(t *testing.T) {
 			o.Wait = 20 * time.Millisecond
 		}
 		c, err := Run(t.Context(), members, o)
-		check(t, err)
+		kit.Check(t, err)
 		if c.Blocks != modelledPages+1 || tt.differ != (c.Differ == 1) || tt.differ != (c.Wrong["b"] == 1) ||
 			(c.Unverified[tt.unverified] == 1) != (tt.unverified != "") || c.Equal+c.Differ+c.Unverified[tt.unverified] != c.Blocks {
 			t.Errorf("%s: %+v", tt.name, c)
@@ -445,7 +446,7 @@ func TestMaps(t *testing.T) {
 			o.Wait = 20 * time.Millisecond
 		}
 		c, err := Run(t.Context(), members, o)
-		check(t, err)
+		kit.Check(t, err)
 		if tt.stale != (c.Differ == 1) || tt.stale != (c.Wrong["b"] == 1) || c.Wrong["a"] != 0 ||
 			(c.Unverified[tt.unverified] == 1) != (tt.unverified != "") || c.Blocks != modelledPages+1 {
 			t.Errorf("%s: %+v", tt.name, c)

@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 // standby makes a standby of the lab's primary, which runs again, and waits until it has everything.
 func (l *lab) standby(settings ...string) *damage.Server {
 	l.t.Helper()
 	ctx := testContext(l.t)
-	sure(l.t, l.primary.Stop(ctx))
-	s := must[*damage.Server](l.t)(l.primary.Copy(ctx, filepath.Join(l.dir, "s")))
-	sure(l.t, s.Follow(l.primary))
+	kit.Check(l.t, l.primary.Stop(ctx))
+	s := kit.Must[*damage.Server](l.t)(l.primary.Copy(ctx, filepath.Join(l.dir, "s")))
+	kit.Check(l.t, s.Follow(l.primary))
 	l.start(l.primary, "wal_keep_size=1GB")
 	l.start(s, settings...)
 	l.caughtUp(s)
@@ -29,7 +30,7 @@ func (l *lab) caughtUp(s *damage.Server) {
 	l.t.Helper()
 	at := l.sql(l.primary, "SELECT pg_current_wal_insert_lsn()")
 	for l.sql(s, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-		sure(l.t, pause(testContext(l.t), 20*time.Millisecond))
+		kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
 	}
 }
 
@@ -48,11 +49,11 @@ func TestClean(t *testing.T) {
 			other <- err
 		}()
 		for l.sql(l.primary, "SELECT count(*) FROM pg_class WHERE relpersistence = 't'") != "2" {
-			sure(t, pause(ctx, 20*time.Millisecond))
+			kit.Check(t, pause(ctx, 20*time.Millisecond))
 		}
 		for _, of := range []*damage.Server{l.primary, s} {
 			out := l.run(testContext(t), of, Options{Again: 50 * time.Millisecond, Range: 8, Pause: 50 * time.Millisecond})
-			sure(t, out.err)
+			kit.Check(t, out.err)
 			if wrong := out.wrong(); len(wrong) > 0 {
 				t.Errorf("without damage:\n%s", lines(wrong))
 			}
@@ -60,7 +61,7 @@ func TestClean(t *testing.T) {
 		}
 		cancel()
 		<-other
-		sure(t, <-ended)
+		kit.Check(t, <-ended)
 	})
 }
 
@@ -68,18 +69,18 @@ func TestClean(t *testing.T) {
 func TestCatalog(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin(tables[:2], extensions)
-		must[string](t)(l.primary.SQL(testContext(t), "postgres", "CREATE EXTENSION amcheck", "CREATE EXTENSION pg_visibility"))
+		kit.Must[string](t)(l.primary.SQL(testContext(t), "postgres", "CREATE EXTENSION amcheck", "CREATE EXTENSION pg_visibility"))
 		for _, table := range []string{"pg_class", "pg_attribute", "pg_namespace", "pg_depend"} {
 			path := l.path(l.primary, "'"+table+"'")
-			sure(t, l.primary.Stop(testContext(t)))
-			d := must[damage.Data](t)(damage.Open(l.primary.Data))
-			flip := func() { sure(t, d.Edit(path, 0, false, func(p []byte) { p[5000] ^= 1 })) }
+			kit.Check(t, l.primary.Stop(testContext(t)))
+			d := kit.Must[damage.Data](t)(damage.Open(l.primary.Data))
+			flip := func() { kit.Check(t, d.Edit(path, 0, false, func(p []byte) { p[5000] ^= 1 })) }
 			flip()
 			l.start(l.primary)
 			o := quick
 			o.Only = func(name string) bool { return name != "template1" }
 			out := l.run(testContext(t), l.primary, o)
-			sure(t, out.err, l.primary.Stop(testContext(t)))
+			kit.Check(t, out.err, l.primary.Stop(testContext(t)))
 			wrong := out.wrong()
 			if len(wrong) != 1 || wrong[0].State != Corrupt || wrong[0].Database != "d" || out.Counts[BTree].Clean == 0 {
 				t.Errorf("with a damaged %s:\n%s%+v", table, lines(wrong), out.Counts)
@@ -153,7 +154,7 @@ func TestExtensions(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin(tables)
 		out := l.run(testContext(t), l.primary, quick)
-		sure(t, out.err)
+		kit.Check(t, out.err)
 		for c, n := range out.Counts {
 			if (n.Clean > 0) != (c == Files) || n.Corrupt+n.Suspect > 0 {
 				t.Errorf("without extensions: %s: %+v", c, n)
@@ -180,7 +181,7 @@ func TestExtensions(t *testing.T) {
 		}
 		l.sql(l.primary, "DROP SCHEMA mainstay")
 		out = l.run(testContext(t), l.primary, install)
-		sure(t, out.err)
+		kit.Check(t, out.err)
 		if why := out.of("public.t"); len(why) > 0 || out.Counts[Heap].Clean == 0 {
 			t.Errorf("after the extensions were created: %+v", why)
 		}
@@ -201,7 +202,7 @@ func TestNamesakes(t *testing.T) {
 				"OUT msg text) RETURNS SETOF record LANGUAGE sql AS 'SELECT 1, 1, 1, ''trap'''",
 			"CREATE FUNCTION public.bt_index_check(regclass, boolean, boolean) RETURNS void LANGUAGE sql AS 'INSERT INTO trap VALUES (1)'"})
 		out := l.run(testContext(t), l.primary, quick)
-		sure(t, out.err)
+		kit.Check(t, out.err)
 		if wrong := out.wrong(); len(wrong) > 0 || out.Counts[Heap].Clean == 0 || l.number(l.primary, "SELECT count(*) FROM trap") != 0 {
 			t.Errorf("%+v", wrong)
 		}
@@ -213,14 +214,14 @@ func TestResume(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin(tables, extensions)
 		path := l.path(l.primary, "'packed'")
-		sure(t, l.primary.Stop(testContext(t)))
-		d := must[damage.Data](t)(damage.Open(l.primary.Data))
-		sure(t, d.Edit(path, 1, false, func(p []byte) { p[5000] ^= 1 }), d.Edit(path, 7, false, func(p []byte) { p[5000] ^= 1 }))
+		kit.Check(t, l.primary.Stop(testContext(t)))
+		d := kit.Must[damage.Data](t)(damage.Open(l.primary.Data))
+		kit.Check(t, d.Edit(path, 1, false, func(p []byte) { p[5000] ^= 1 }), d.Edit(path, 7, false, func(p []byte) { p[5000] ^= 1 }))
 		l.start(l.primary)
 		o := quick
 		o.Range = 3
 		whole := l.run(testContext(t), l.primary, o)
-		sure(t, whole.err)
+		kit.Check(t, whole.err)
 		counts, verdicts, steps := map[Check]Counts{}, []Verdict(nil), 0
 		var blocks int64
 		for from := (*Place)(nil); ; steps++ {

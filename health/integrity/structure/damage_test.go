@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 // finds is what shows a damage at this depth. relation is "" for a damage that nothing here shows.
@@ -81,7 +82,7 @@ func TestDamages(t *testing.T) {
 		t.Parallel()
 		l.begin(tables, extensions)
 		at := l.spots()
-		sure(t, l.primary.Stop(testContext(t)))
+		kit.Check(t, l.primary.Stop(testContext(t)))
 		found := 0
 		for n, s := range damages {
 			name := s.name
@@ -113,9 +114,9 @@ func (l *lab) spots() *spots {
 	s.calm = damage.Spot{Heap: l.path(l.primary, "'calm'"),
 		Block: uint32(l.number(l.primary, "SELECT (ctid::text::point)[0]::int FROM calm WHERE id = 200"))}
 	l.sql(l.primary, "UPDATE calm SET v = 'changed' WHERE id = 200", "CHECKPOINT")
-	d := must[damage.Data](l.t)(damage.Open(l.primary.Data))
-	s.table.Old = must[[]byte](l.t)(d.Page(s.table.Heap, 1))
-	s.packed.Old = must[[]byte](l.t)(d.Page(s.packed.Heap, 1))
+	d := kit.Must[damage.Data](l.t)(damage.Open(l.primary.Data))
+	s.table.Old = kit.Must[[]byte](l.t)(d.Page(s.table.Heap, 1))
+	s.packed.Old = kit.Must[[]byte](l.t)(d.Page(s.packed.Heap, 1))
 	for range 8 { // a byte of pg_xact has four transactions: one at least has committed ones only
 		l.sql(l.primary, "INSERT INTO calm VALUES (0)")
 	}
@@ -134,24 +135,24 @@ func (l *lab) spots() *spots {
 func (l *lab) strike(s struck, at *spots, dir string) (found bool) {
 	l.t.Helper()
 	ctx := testContext(l.t)
-	copied := must[*damage.Server](l.t)(l.primary.Copy(ctx, dir))
+	copied := kit.Must[*damage.Server](l.t)(l.primary.Copy(ctx, dir))
 	defer os.RemoveAll(dir)
-	d := must[damage.Data](l.t)(damage.Open(copied.Data))
+	d := kit.Must[damage.Data](l.t)(damage.Open(copied.Data))
 	if s.spot(at).Heap == at.long.Heap {
 		l.lengthen(d, at.long.Heap)
 	}
 	n := slices.IndexFunc(damage.All, func(d damage.Damage) bool { return d.Kind == s.kind })
-	sure(l.t, damage.All[n].Do(d, s.spot(at)))
+	kit.Check(l.t, damage.All[n].Do(d, s.spot(at)))
 	if s.kind == damage.ControlBit {
 		if err := copied.Start(ctx); err == nil {
-			sure(l.t, copied.Kill(ctx))
+			kit.Check(l.t, copied.Kill(ctx))
 			l.t.Error("the server starts with a damaged control file")
 		}
 		return false
 	}
 	l.start(copied)
 	out := l.run(ctx, copied, quick)
-	sure(l.t, out.err, copied.Kill(ctx))
+	kit.Check(l.t, out.err, copied.Kill(ctx))
 	if s.want.since > l.programs.Major {
 		s.want = finds{}
 	}
@@ -186,7 +187,7 @@ func (l *lab) lengthen(d damage.Data, heap string) {
 	full := int64(d.Segment) * int64(d.Layout.Size)
 	for path, size := range map[string]int64{heap: full, heap + ".1": full, heap + ".2": int64(d.Layout.Size)} {
 		path = filepath.Join(d.Dir, path)
-		f := must[*os.File](l.t)(os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600))
-		sure(l.t, f.Truncate(size), f.Close(), os.Chown(path, int(l.owner.UID), int(l.owner.GID)))
+		f := kit.Must[*os.File](l.t)(os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600))
+		kit.Check(l.t, f.Truncate(size), f.Close(), os.Chown(path, int(l.owner.UID), int(l.owner.GID)))
 	}
 }

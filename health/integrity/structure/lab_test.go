@@ -2,9 +2,7 @@ package structure
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,52 +13,22 @@ import (
 	"mainstay/controller/pgdial"
 	"mainstay/controller/postgres"
 	"mainstay/test/damage"
+	"mainstay/test/kit"
+	"mainstay/test/kit/pg"
 )
 
 const patience = 5 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func must[T any](t *testing.T) func(v T, err error) T {
-	t.Helper()
-	return func(v T, err error) T {
-		t.Helper()
-		sure(t, err)
-		return v
-	}
-}
-
-func sure(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
+	return kit.Context(t, patience)
 }
 
 // versions runs a test on each installed version that it is asked for.
 func versions(t *testing.T, test func(*testing.T, *lab)) {
-	all, err := damage.Installations()
-	if missing := (*postgres.BinariesError)(nil); errors.As(err, &missing) && os.Getenv("MAINSTAY_NEED_PG") == "" {
-		t.Skip(err)
-	}
-	sure(t, err)
-	for _, b := range all {
-		t.Run(fmt.Sprint(b.Major), func(t *testing.T) {
-			dir := must[string](t)(os.MkdirTemp("", "mst"))
-			sure(t, os.Chmod(dir, 0o755))
-			t.Cleanup(func() {
-				if err := os.RemoveAll(dir); err != nil {
-					t.Error(err)
-				}
-			})
-			test(t, &lab{t: t, dir: dir, programs: b, owner: must[postgres.Owner](t)(damage.TestOwner())})
-		})
-	}
+	pg.Versions(t, func(t *testing.T, v pg.Version) {
+		test(t, &lab{t: t, dir: v.Dir, programs: v.Programs, owner: v.Owner})
+	})
 }
 
 // lab makes servers.
@@ -81,14 +49,14 @@ func (l *lab) of(t *testing.T) *lab {
 
 func (l *lab) sql(s *damage.Server, statements ...string) string {
 	l.t.Helper()
-	return must[string](l.t)(s.SQL(testContext(l.t), "d", statements...))
+	return kit.Must[string](l.t)(s.SQL(testContext(l.t), "d", statements...))
 }
 
 func (l *lab) start(s *damage.Server, settings ...string) {
 	l.t.Helper()
-	l.t.Cleanup(func() { sure(l.t, s.Kill(context.Background())) })
-	sure(l.t, s.Start(testContext(l.t), append([]string{"autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "shared_buffers=32MB",
-		"lc_messages=C"}, settings...)...))
+	l.t.Cleanup(func() { kit.Check(l.t, s.Kill(context.Background())) })
+	kit.Check(l.t, s.Start(testContext(l.t), append([]string{"autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB",
+		"shared_buffers=32MB", "lc_messages=C"}, settings...)...))
 }
 
 // tables: packed has full pages, so that an updated row moves to another page; the last column of both tables is indexed in packed only.
@@ -114,16 +82,16 @@ var extensions = []string{"CREATE SCHEMA tools", "CREATE EXTENSION amcheck SCHEM
 func (l *lab) begin(statements ...[]string) {
 	l.t.Helper()
 	ctx := testContext(l.t)
-	l.primary = must[*damage.Server](l.t)(damage.NewServer(ctx, l.programs, l.owner, filepath.Join(l.dir, "p")))
+	l.primary = kit.Must[*damage.Server](l.t)(damage.NewServer(ctx, l.programs, l.owner, filepath.Join(l.dir, "p")))
 	l.start(l.primary)
-	must[string](l.t)(l.primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
+	kit.Must[string](l.t)(l.primary.SQL(ctx, "postgres", "CREATE DATABASE d"))
 	l.sql(l.primary, slices.Concat(statements...)...)
 }
 
 // number reads a number that SQL prints.
 func (l *lab) number(s *damage.Server, statement string) int {
 	l.t.Helper()
-	return must[int](l.t)(strconv.Atoi(l.sql(s, statement)))
+	return kit.Must[int](l.t)(strconv.Atoi(l.sql(s, statement)))
 }
 
 func (l *lab) checker(s *damage.Server) *Checker {

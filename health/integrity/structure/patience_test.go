@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mainstay/test/damage"
+	"mainstay/test/kit"
 )
 
 // slow is an index whose check waits for a second at each of its 60 rows, and not while it is built.
@@ -26,7 +27,7 @@ func (l *lab) running(s *damage.Server) int {
 			"'mainstay-check'"); n > 0 {
 			return n
 		}
-		sure(l.t, pause(testContext(l.t), 20*time.Millisecond))
+		kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
 	}
 }
 
@@ -40,7 +41,7 @@ func (l *lab) begun(ctx context.Context, s *damage.Server, o Options) <-chan out
 // undecided: the index is unverified, with that reason, and nothing else is wrong.
 func (l *lab) undecided(out outcome, why string) {
 	l.t.Helper()
-	sure(l.t, out.err)
+	kit.Check(l.t, out.err)
 	got := out.of("public.slow_wait")
 	if len(got) != 1 || got[0].State != Unverified || !strings.Contains(got[0].Why, why) || len(out.wrong()) > 0 {
 		l.t.Errorf("%+v, want unverified because of %q; %+v", got, why, out.wrong())
@@ -100,7 +101,7 @@ func TestPatience(t *testing.T) {
 			}()
 			const locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass"
 			for l.sql(l.primary, locked) != "1" {
-				sure(t, pause(ctx, 20*time.Millisecond))
+				kit.Check(t, pause(ctx, 20*time.Millisecond))
 			}
 			o := once
 			o.Long = 300 * time.Millisecond // of the slow index
@@ -128,7 +129,7 @@ func TestPatience(t *testing.T) {
 				if time.Since(began) > 20*time.Second {
 					t.Fatal("its session has not ended")
 				}
-				sure(t, pause(testContext(t), 50*time.Millisecond))
+				kit.Check(t, pause(testContext(t), 50*time.Millisecond))
 			}
 		})
 		t.Run("crash", func(t *testing.T) {
@@ -136,7 +137,7 @@ func TestPatience(t *testing.T) {
 			o := quick
 			o.Pause = 3 * time.Second // the server starts again
 			ended := l.begun(testContext(t), l.primary, o)
-			sure(t, syscall.Kill(l.running(l.primary), syscall.SIGKILL))
+			kit.Check(t, syscall.Kill(l.running(l.primary), syscall.SIGKILL))
 			out := <-ended
 			l.undecided(out, "not tried again")
 		})
@@ -155,7 +156,7 @@ func (l *lab) conflicts() {
 	l.undecided(<-ended, "conflict with recovery")
 
 	l.sql(s, "ALTER SYSTEM SET max_standby_streaming_delay = -1", "SELECT pg_reload_conf()")
-	sure(l.t, s.Stop(testContext(l.t)), s.Start(testContext(l.t)))
+	kit.Check(l.t, s.Stop(testContext(l.t)), s.Start(testContext(l.t)))
 	ended = l.begun(testContext(l.t), s, once)
 	l.running(s)
 	l.sql(l.primary, "BEGIN; LOCK TABLE slow; SELECT pg_switch_wal(); COMMIT")
@@ -170,7 +171,7 @@ func (l *lab) conflicts() {
 func TestLastConnections(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin(tables[:2], extensions)
-		sure(t, l.primary.Stop(testContext(t)))
+		kit.Check(t, l.primary.Stop(testContext(t)))
 		l.start(l.primary, "max_connections=8", "superuser_reserved_connections=4")
 		ctx, cancel := context.WithCancel(testContext(t))
 		var held []chan error
@@ -183,7 +184,7 @@ func TestLastConnections(t *testing.T) {
 			held = append(held, ended)
 		}
 		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") < 4 {
-			sure(t, pause(ctx, 20*time.Millisecond))
+			kit.Check(t, pause(ctx, 20*time.Millisecond))
 		}
 		o := quick
 		o.Tries = 2
@@ -197,8 +198,8 @@ func TestLastConnections(t *testing.T) {
 			<-h
 		}
 		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") > 1 {
-			sure(t, pause(testContext(t), 20*time.Millisecond))
+			kit.Check(t, pause(testContext(t), 20*time.Millisecond))
 		}
-		sure(t, l.run(testContext(t), l.primary, o).err)
+		kit.Check(t, l.run(testContext(t), l.primary, o).err)
 	})
 }
