@@ -89,3 +89,24 @@ type DifferentBlock struct {
 	Settled bool   `json:"settled"`
 	Detail  string `json:"detail"` // the evidence, for people, and what would decide
 }
+
+// Accuses is what a comparison says against the primary's data: settled differences of which its page is the wrong one, or may be. Where
+// that is so, the next full-page image of the block, which a change after a checkpoint writes, puts the primary's page in the place of a
+// replica's. Pages names them as Member.Damage does, without their kind; why is the evidence; none for nothing.
+func (c *Comparison) Accuses(primary, incarnation string) (pages []string, why string) {
+	if c == nil || incarnation == "" || c.Incarnations[primary] != incarnation {
+		return nil, ""
+	}
+	var texts []string
+	for _, d := range c.Damage {
+		if !d.Settled || !slices.Contains(d.Suspects, primary) {
+			continue
+		}
+		name, doubt := fmt.Sprintf("%s block %d", d.Path, d.Block), ""
+		if !d.Named {
+			doubt = " or of another member"
+		}
+		pages, texts = append(pages, name), append(texts, DamagedPage(name, d.Kind+" of "+primary+doubt))
+	}
+	return pages, NamePages(Compared, texts, 0)
+}

@@ -51,6 +51,8 @@ const (
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 	ControllerSilent    Kind = "ControllerSilent"
 	ClusterPaused       Kind = "ClusterPaused"
+	ReplicaFrozen       Kind = "ReplicaFrozen"
+	ReplayNotFrozen     Kind = "ReplayNotFrozen"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster or one of its members, an app or one of

@@ -131,6 +131,9 @@ type Member struct {
 	// Checks are the deep checks that this agent has made for the member; nil from an agent of a version that reports none.
 	Checks *Checks `json:"checks,omitempty"`
 
+	// Frozen is nil unless the replay of the present data is paused for its controllers.
+	Frozen *Frozen `json:"frozen,omitempty"`
+
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only
 	// Position is the end of valid WAL; it is valid only if PositionKnown.
@@ -145,6 +148,8 @@ type Member struct {
 	Receiver    *Receiver `json:"receiver,omitempty"`
 	Senders     []Sender  `json:"senders,omitempty"`
 	Incarnation string    `json:"incarnation,omitempty"` // of the present data
+	// Lineage are the names that its pages had before, separated by spaces, the newest last: a rewind keeps damage.
+	Lineage string `json:"lineage,omitempty"`
 	// Loaded is the id of the durability set PostgreSQL has loaded and shows on a new connection; Settled the newest id
 	// for which the drop rule of earlier sets holds.
 	Loaded  uint64 `json:"loaded,omitempty"`
@@ -362,6 +367,11 @@ type Discard struct {
 	Bytes        int64             `json:"bytes"`
 	Transactions int               `json:"transactions"`
 	Kept         string            `json:"kept"` // where
+}
+
+// Had tells whether pages of the present data were known by that name before: a whole copy has replaced none of them since.
+func (m *Member) Had(incarnation string) bool {
+	return incarnation != "" && slices.Contains(strings.Fields(m.Lineage), incarnation)
 }
 
 // StreamSilent is how long a stream may deliver nothing: the agent on the primary commits twice in that time.

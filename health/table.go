@@ -124,6 +124,16 @@ var table = []Description{
 		"Stop using the tablespace: the line says how. Then compare the members, because pages may be lost already.",
 		"mainstay integrity check CLUSTER  # once the tablespace is dropped"},
 
+	{ReplicaFrozen, Warning, aboutMember,
+		"A comparison spoke against a page of the primary, so the replay of a good replica was paused: the next full-page image of that " +
+			"block would carry the damage over. The replica receives WAL and acknowledges commits, shows none of them, and is not promoted " +
+			"automatically. The line says how much WAL waits for it, and how long that can last.",
+		"Read the good page there, and mend the primary or switch over to another replica. Then run `mainstay integrity release MEMBER`. Do " +
+			"not resume its replay by SQL: one that was started again since would promote itself.", explain},
+	{ReplayNotFrozen, Warning, aboutMember,
+		"A comparison spoke against a page of the primary, and no replica that has a better one is frozen: the policy is `integrity: " +
+			"{freeze: off}`, or the cluster can spare none. The line says which. The next full-page image of the block replaces the good page.",
+		"Keep the good page at once: stop the application, add a replica, or switch over. `mainstay integrity show` has the pages.", explain},
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
 			"The line says who paused it, since when and why.",

@@ -18,7 +18,7 @@ func (p *program) integrityVerb() *cobra.Command {
 agent's scan has read pages that do not match their checksums. A replica is then rebuilt; a primary is reported with the
 replicas that can take over.`,
 		Example: "  mainstay integrity show\n  mainstay integrity check feed\n  mainstay integrity scan /var/lib/postgresql/15/main",
-	}, p.integrityShowVerb(), p.integrityCheckVerb(), p.scanVerb(), p.clearVerb())
+	}, p.integrityShowVerb(), p.integrityCheckVerb(), p.scanVerb(), p.clearVerb(), p.releaseVerb())
 }
 
 func (p *program) clearVerb() *cobra.Command {

@@ -88,3 +88,15 @@ func TestIntegrityShowsSchedule(t *testing.T) {
 		t.Errorf("the comparison is about %d members", n)
 	}
 }
+
+func TestIntegrityRelease(t *testing.T) {
+	b, s := leader(t)
+	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
+	s.answer("POST /v1/clusters/feed/integrity/release", http.StatusOK, wire.OperationAnswer{
+		Plan: []string{"feed-e2 replays again, with what may carry damage over: a lost write"}})
+	b.want(exitUsage, []string{"integrity", "release", "feed"}, "--reason is missing")
+	b.want(exitRefused, []string{"integrity", "release", "tags", "--reason", "x"}, "there is no cluster or member tags")
+	b.want(exitRefused, []string{"integrity", "release", "feed-e2", "--reason", "x"}, "a lost write", "no terminal")
+	b.want(exitDone, []string{"integrity", "release", "feed", "--reason", "x", "--dry-run"}, "a lost write", "nothing was changed")
+	b.want(exitDone, []string{"integrity", "release", "feed-e2", "--reason", "x", "--yes"}, "released: feed-e2")
+}

@@ -79,6 +79,11 @@ func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 	if why := p.Others[req.To]; why != "" && p.Promote != req.To {
 		out = append(out, req.To+" would not be chosen: "+why)
 	}
+	if f := s.c.Members[req.To].Frozen(); f != nil {
+		out = append(out, fmt.Sprintf("the replay of %s is frozen: its promotion replays all WAL that it has, with what may carry damage over "+
+			"(%s). To stop short of that would lose commits that were acknowledged, and Mainstay does not: read the good page there first if "+
+			"you need it", req.To, f.Why))
+	}
 	switch {
 	case req.Fenced:
 		out = append(out, "you state that "+s.c.Primary+" is off: if it is not, there will be two primaries")

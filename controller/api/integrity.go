@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"mainstay/controller/state"
@@ -43,4 +44,39 @@ func (s *subject) clearDamage(req wire.ClearRequest) (planned, error) {
 	}
 	return planned{cmd: state.Command{Judge: j}, answer: wire.OperationAnswer{Plan: []string{
 		req.Member + " may be promoted again, in spite of: " + evidence}}}, nil
+}
+
+// release lets frozen replicas replay again, for an operator's reason. No other replica is frozen for the same evidence then.
+func (a *API) release(ctx context.Context, q *request) (any, error) {
+	var req wire.ReleaseRequest
+	if err := q.body(&req); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(req.Reason) == "" {
+		return nil, badRequest(`field "reason" is missing: history keeps it`)
+	}
+	return a.propose(ctx, q, req.DryRun, func(s *subject) (planned, error) { return s.release(req) })
+}
+
+func (s *subject) release(req wire.ReleaseRequest) (planned, error) {
+	names := s.c.Frozen()
+	if req.Member != "" {
+		if s.c.Members[req.Member] == nil || s.conf.Member(req.Member) == nil {
+			return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.Member, strings.Join(s.conf.Names(), ", "))
+		}
+		if !slices.Contains(names, req.Member) {
+			return planned{}, refused("the replay of %s is not frozen", req.Member)
+		}
+		names = []string{req.Member}
+	}
+	if len(names) == 0 {
+		return planned{}, refused("no replica of %s is frozen", s.c.Name)
+	}
+	var plan []string
+	for _, name := range names {
+		plan = append(plan, name+" replays again, with what may carry damage over: "+s.c.Members[name].Freeze.Why)
+	}
+	plan = append(plan, "no replica is frozen for that evidence again")
+	return planned{cmd: state.Command{Freeze: &state.FreezeMember{Release: names, Reason: strings.TrimSpace(req.Reason)}},
+		answer: wire.OperationAnswer{Plan: plan}}, nil
 }

@@ -39,3 +39,31 @@ func TestClearDamage(t *testing.T) {
 		t.Errorf("of a stranger: %v", err)
 	}
 }
+
+// TestRelease: an operator lets one replica, or all, replay again, and is told what that may carry over; and what the promotion of a frozen
+// one does, where he asks for that.
+func TestRelease(t *testing.T) {
+	s := subjectWith(t, func(_, _ *health.Member) {})
+	if _, err := s.release(wire.ReleaseRequest{Reason: "x"}); err == nil || !strings.Contains(err.Error(), "no replica of") {
+		t.Errorf("nothing is frozen: %v", err)
+	}
+	if _, err := s.release(wire.ReleaseRequest{Member: "m2", Reason: "x"}); err == nil || err.Error() != "the replay of m2 is not frozen" {
+		t.Errorf("it is not frozen: %v", err)
+	}
+	m := s.c.Members["m2"]
+	m.Freeze = &state.Freeze{As: m.Incarnation, For: "m1_1", Why: "a lost write"}
+	for _, member := range []string{"", "m2"} {
+		p, err := s.release(wire.ReleaseRequest{Member: member, Reason: " mended "})
+		if err != nil || len(p.cmd.Freeze.Release) != 1 || p.cmd.Freeze.Release[0] != "m2" || p.cmd.Freeze.Reason != "mended" ||
+			!strings.Contains(p.answer.Plan[0], "m2 replays again, with what may carry damage over: a lost write") {
+			t.Errorf("%q: %+v, %v", member, p, err)
+		}
+	}
+	if _, err := s.release(wire.ReleaseRequest{Member: "m9", Reason: "x"}); err == nil || !strings.Contains(err.Error(), "it has m1, m2") {
+		t.Errorf("of a stranger: %v", err)
+	}
+	p, err := s.failover(wire.FailoverRequest{To: "m2", AcceptLoss: "asked"})
+	if err != nil || !strings.Contains(strings.Join(p.answer.Warnings, "\n"), "its promotion replays all WAL that it has") {
+		t.Errorf("its promotion: %+v, %v", p.answer.Warnings, err)
+	}
+}

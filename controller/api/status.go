@@ -132,7 +132,7 @@ func memberStatus(snapshot loop.Snapshot, conf *platform.Cluster, cl *state.Clus
 	}
 	out.Leaving, out.Upstream = m.Leaving, cl.Upstreams[m.Name]
 	if sm := cl.Members[m.Name]; sm != nil {
-		out.Excluded, out.Cleared = sm.Excluded, sm.Cleared
+		out.Excluded, out.Cleared, out.Frozen = sm.Excluded, sm.Cleared, sm.Frozen()
 	}
 	if r := in.View.Report(m.Host); r != nil {
 		out.Unmanaged = r.Unmanaged[m.Name]

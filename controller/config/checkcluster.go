@@ -193,10 +193,14 @@ func (c *checks) failover(at where, k *platform.Cluster) {
 	if c.broken[at.field("lease").key] {
 		lease = 0
 	}
+	whole := at
 	at = at.field("failover")
 	oneOf(c.report, at.field("across-sites"), f.AcrossSites, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever)
 	if f.OnCorruption != "" {
 		oneOf(c.report, at.field("on-corruption"), f.OnCorruption, platform.WaitOnCorruption, platform.AutomaticOnCorruption)
+	}
+	if k.Freeze != "" {
+		oneOf(c.report, whole.field("integrity").field("freeze"), k.Freeze, platform.FreezeAutomatic, platform.FreezeOff)
 	}
 	c.reachableBy(at.field("reachable-by"), k)
 	at = at.field("when-incomplete")

@@ -56,6 +56,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"failover.when-incomplete", incomplete, f.WhenIncomplete == platform.WaitWhenIncomplete},
 		{"failover.on-corruption", string(cmp.Or(f.OnCorruption, platform.WaitOnCorruption)), f.OnCorruption == ""},
 		{"failover.reachable-by", reachableByForm(f.ReachableBy), f.ReachableBy == nil},
+		{"integrity.freeze", string(cmp.Or(c.Freeze, platform.FreezeAutomatic)), c.Freeze == ""},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
 		{"slots-left-behind", string(cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft)), c.SlotsLeft == ""},
 		{"base-backups", string(cmp.Or(c.BaseBackups, platform.EndBackups)), c.BaseBackups == ""},

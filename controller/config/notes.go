@@ -74,6 +74,11 @@ var clusterNotes = notes[platform.Cluster]{
 				return "once the primary's data is known to be damaged, its role moves to a replica whose files were read since without a finding"
 			}
 			return "a damaged primary keeps its role until an operator moves it"
+		case "integrity.freeze":
+			if new.Freeze == platform.FreezeOff {
+				return "from now on no replica's replay is paused once a comparison speaks against the primary; those that are frozen stay so"
+			}
+			return "once a comparison speaks against the primary, replay is paused on a good replica that the cluster can spare"
 		case "failover.across-sites":
 			return "applies to every failover that begins from now on"
 		case "failover.reachable-by":

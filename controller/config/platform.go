@@ -115,13 +115,16 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"lease", r.duration(&c.Lease)},
 		field{"slots-left-behind", word(r, &c.SlotsLeft)},
 		field{"base-backups", word(r, &c.BaseBackups)},
-		field{"integrity", r.checkSchedule(&c.Integrity)},
+		field{"integrity", r.integrity(c)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default is stored as "", so that controllers of an earlier build can read it
 	}
 	if c.Failover.OnCorruption == platform.WaitOnCorruption {
 		c.Failover.OnCorruption = "" // likewise
+	}
+	if c.Freeze == platform.FreezeAutomatic {
+		c.Freeze = "" // likewise
 	}
 	if c.BaseBackups == platform.EndBackups {
 		c.BaseBackups = "" // likewise

@@ -9,13 +9,15 @@ import (
 	"mainstay/controller/platform"
 )
 
-// checkSchedule reads when the data of a cluster's members is checked in depth. A schedule without any check is none.
-func (r *reader) checkSchedule(dst **platform.CheckSchedule) reading {
+// integrity reads when the data of a cluster's members is checked in depth, and whether replicas are frozen. A schedule without any check
+// is none.
+func (r *reader) integrity(c *platform.Cluster) reading {
 	return func(n *yaml.Node, at where) {
 		var s platform.CheckSchedule
-		r.section(field{"compare", r.checkPlan(&s.Compare)}, field{"structure", r.checkPlan(&s.Structure)})(n, at)
+		r.section(field{"compare", r.checkPlan(&s.Compare)}, field{"structure", r.checkPlan(&s.Structure)},
+			field{"freeze", word(r, &c.Freeze)})(n, at)
 		if s != (platform.CheckSchedule{}) {
-			*dst = &s
+			c.Integrity = &s
 		}
 	}
 }

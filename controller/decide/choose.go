@@ -130,6 +130,8 @@ func (v *clusterView) unwanted(name string) Reason {
 		return Reason{Code: beingRemoved, Member: name}
 	case v.insisted() && asked != name:
 		return Reason{Code: anotherAsked, Member: name, Other: asked}
+	case v.frozen(name).given() && !(v.insisted() && asked == name):
+		return v.frozen(name)
 	case asked == name:
 		return Reason{}
 	case !m.MayLead:

@@ -75,6 +75,7 @@ func Next(in Input) Decision {
 		if in.Survey && c.c.Primary != "" {
 			c.problems()
 			c.replicationProblems()
+			c.freezeProblems()
 		}
 		cmd, why := c.decide()
 		if cmd != nil {

@@ -417,6 +417,7 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.ReplicaNotStreaming, name, v.lineAtFault(v.fresh(v.c.Primary), r).String(), true)
 	case !primary && r.Needs != "" && v.against(name, r) == "":
 		v.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
+	case !primary && v.c.Members[name].Frozen() != nil: // said by freezeProblems
 	case !primary && !v.streams(r) && v.c.Attempt == nil && v.c.Opened:
 		why := "it receives nothing" + says(r)
 		if r.CatchUp != nil && r.Error == "" {

@@ -95,6 +95,19 @@
 // A member that is removed stays in the platform, marked as leaving, until no set in force counts on it, so that an
 // attempt in between can seal it; it is in no new set, and is never promoted.
 //
+// # Damage and freezes
+//
+// A verdict is about data, by its incarnation, and outlives a rewind, which keeps the pages that it need not replace: an agent reports the
+// names that its pages had before (health.Member.Lineage), so that evidence against a former name counts, and data that descends from
+// damaged data does not rejoin as other data (found by the simulator, seed 1070: a verdict by comparison came while the data was being
+// rewound, and ended with the new name).
+//
+// The damage of a primary spreads by full-page images. A replica whose page is better than the primary's is frozen (freeze.go): its replay
+// is paused, in the log, for that incarnation of its data. The log lets nobody but an operator choose it for a promotion, which replays the
+// rest, and discards its data for no repair. A pause ends with the server, so a start sets a recovery target at the least position at which
+// the data is consistent; a resume there would promote, and nothing but a start without the target ends that hold (member.thaw). It
+// is frozen only where a failover and commits can do without it: a paused standby asks for no new stream.
+//
 // # Following a new primary
 //
 // A standby past the fork is refused by the new primary, but not before the flush position that it names has counted as an
@@ -164,8 +177,8 @@
 //
 // # Where this build stops
 //
-// A verdict rests on pages that do not match their checksums, as PostgreSQL or the agent's scan has read them, and on the control file. No
-// member's data is compared with another's, and indexes are not checked against their tables.
+// A verdict rests on pages that do not match their checksums, as PostgreSQL or the agent's scan has read them, on what comparisons have
+// proven, and on the control file. What checks of the structure find is for people.
 //
 // If both guards, the launcher and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is

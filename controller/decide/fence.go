@@ -16,7 +16,7 @@ import (
 const graceForSeals = 3 * time.Second
 
 // byPolicy is the author of a loss that the cluster's own policy accepts.
-const byPolicy = "policy"
+const byPolicy = state.ByPolicy
 
 // fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
 // place, or abandons. Its inputs are durable promises and sealed positions, so any leader comes to the same end (S7).
@@ -81,6 +81,9 @@ func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *healt
 	}
 	if cmd, why := v.needBack(); cmd != nil && (a == nil || !a.Completeness) {
 		return cmd, why
+	}
+	if why := v.onlyFrozenLeft(ch); why.given() {
+		return v.failoverWaits("", why)
 	}
 	if incomplete != nil {
 		return v.waitOrAccept(proof, ch, Reason{Code: notComplete, Detail: incomplete.Error()})

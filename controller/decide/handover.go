@@ -184,6 +184,8 @@ func (v *clusterView) unable(name, asked string) Reason {
 		return v.unheard(name)
 	case v.against(name, r) != "":
 		return Reason{Code: excluded, Member: name, Detail: v.against(name, r)}
+	case v.frozen(name).given():
+		return v.frozen(name)
 	case v.fenceOf(name) != nil:
 		return Reason{Code: powerIsOff, Member: name, Other: m.Host}
 	case m.Leaving:

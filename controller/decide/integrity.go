@@ -32,7 +32,7 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 		if r.Incarnation != m.Incarnation && m.HasStreamed { // an old report
 			continue
 		}
-		damage := health.JoinDamage(r.Damage, v.compared(name, r.Incarnation))
+		damage := health.JoinDamage(r.Damage, v.compared(name, r))
 		if health.KnownDamage(damage, m.Cleared) {
 			continue
 		}
@@ -43,10 +43,14 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 }
 
 // compared is what comparisons of the cluster's members, which its agents have made, have proven against the data of one.
-func (v *clusterView) compared(name, incarnation string) (damage string) {
+// What was said of it under a former name still holds: a rewind keeps the pages that it need not replace.
+func (v *clusterView) compared(name string, r *health.Member) (damage string) {
 	for _, by := range v.allFresh() {
-		if by != nil && by.Comparison != nil {
-			damage = health.JoinDamage(damage, by.Comparison.Against(name, incarnation))
+		if by == nil || by.Comparison == nil {
+			continue
+		}
+		if of := by.Comparison.Incarnations[name]; of == r.Incarnation || r.Had(of) {
+			damage = health.JoinDamage(damage, by.Comparison.Against(name, of))
 		}
 	}
 	return damage
@@ -130,7 +134,10 @@ func (v *clusterView) damageProblem(name, why string) {
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.
 func (v *clusterView) mayRepair(p, r *health.Member) bool {
 	m := v.c.Members[r.Name]
-	damaged := m.DamagedAs != "" && m.DamagedAs == m.Incarnation
+	if m.Frozen() != nil {
+		return false
+	}
+	damaged := m.DamagedAs != "" && (m.DamagedAs == m.Incarnation || r.Had(m.DamagedAs))
 	switch streams := r.Streams() && sender(p, m.Incarnation) != nil; {
 	case streams && damaged:
 		return p.Damage == "" && v.unspared(p, r.Name) == ""
@@ -149,7 +156,8 @@ func (v *clusterView) unspared(p *health.Member, name string) string {
 		}
 	}
 	left := v.caughtUpAckers(p)
-	if s := sender(p, v.c.Members[name].Incarnation); s != nil && near(p, s) && v.State.MayAck(v.conf, v.c.Primary, name) {
+	if s := sender(p, v.c.Members[name].Incarnation); s != nil && near(p, s) && v.c.Members[name].Frozen() == nil &&
+		v.State.MayAck(v.conf, v.c.Primary, name) {
 		left--
 	}
 	acks := max(v.c.Set().Acks, v.conf.Durability.Acks)

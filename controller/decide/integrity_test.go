@@ -264,3 +264,35 @@ func TestOnlyDamagedCandidates(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceAgainstAFormerName: data that was rewound has the pages that a comparison spoke against, so the evidence counts, and the data
+// does not rejoin as other data but is rebuilt (S5).
+func TestEvidenceAgainstAFormerName(t *testing.T) {
+	against := &health.Comparison{Incarnations: map[string]string{"m2": "m2_1"}, Damage: []health.DifferentBlock{{Path: "base/5/7", Block: 3,
+		Kind: "lost write", Suspects: []string{"m2"}, Named: true, Settled: true}}}
+	for _, lineage := range []string{"", "m2_0 m2_1"} {
+		st := well(t, 1, nil)
+		st.members["m3"].Comparison, st.members["m2"].Lineage = against, lineage
+		st.later(time.Second)
+		cmd, _, _ := st.next()
+		if judged := cmd != nil && cmd.Judge != nil && cmd.Judge.Member == "m2"; judged != (lineage != "") {
+			t.Errorf("lineage %q: %s", lineage, body(cmd))
+		}
+
+		st = well(t, 1, nil)
+		m := st.c().Members["m2"]
+		m.HasStreamed, m.Excluded, m.DamagedAs = false, "a lost write", "m2_1"
+		st.members["m2"].Lineage = lineage
+		st.later(time.Second)
+		cmd, _, _ = st.next()
+		if rejoins := cmd != nil && cmd.Rejoined != nil; rejoins != (lineage == "") {
+			t.Errorf("lineage %q, streaming under its new name: %s", lineage, body(cmd))
+		}
+		st.members["m2"].Needs = "rebuild"
+		st.later(time.Second)
+		cmd, _, _ = st.next()
+		if renewed := cmd != nil && cmd.Reincarnate != nil && cmd.Reincarnate.Member == "m2"; renewed != (lineage != "") {
+			t.Errorf("lineage %q, asking for a rebuild: %s", lineage, body(cmd))
+		}
+	}
+}

@@ -191,6 +191,8 @@ func (s *scenario) platform(set map[string]string) func(*platform.Platform) {
 				c.Failover.AcrossSites = platform.AcrossSites(value)
 			case key == "accept":
 				c.Failover.WhenIncomplete, c.Failover.AcceptAfter = platform.AcceptWhenIncomplete, s.duration(value)
+			case key == "freeze":
+				c.Freeze = platform.FreezePolicy(value)
 			case ofMember && of == "may-lead":
 				c.Members[i].MayLead = value == "true"
 			case ofMember && of == "priority":
@@ -246,9 +248,25 @@ func (s *scenario) set(m *health.Member, key, value string) {
 		m.Needs = value
 	case "damage":
 		m.Damage = value
+	case "accuses": // its agent has compared all members, and these have the wrong page
+		m.Comparison = s.accuses(m.Name, strings.Split(value, ","))
+	case "frozen": // its replay is paused there
+		m.ReplayPaused, m.Frozen = true, &health.Frozen{Incarnation: m.Incarnation, At: lsn}
+	case "paused": // by its user
+		m.ReplayPaused = yes
 	default:
 		s.t.Fatalf("a member has no %s", key)
 	}
+}
+
+// accuses is a comparison that has found a lost write, of the one of these members, or of one of them.
+func (s *scenario) accuses(by string, wrong []string) *health.Comparison {
+	c := &health.Comparison{By: by, Complete: true, Incarnations: map[string]string{}, Differ: 1, Damage: []health.DifferentBlock{
+		{Path: "base/5/7", Block: 3, Kind: "lost write", Suspects: wrong, Named: len(wrong) == 1, Settled: true}}}
+	for _, name := range slices.Sorted(maps.Keys(s.c().Members)) {
+		c.Members, c.Incarnations[name] = append(c.Members, name), s.c().Members[name].Incarnation
+	}
+	return c
 }
 
 // decides is a round of the leader: its commands, which are committed, its reasons, and its problems.
@@ -307,6 +325,8 @@ func commandLine(c *state.Command) string {
 		return line + " " + c.Judge.Member + ": " + c.Judge.Excluded
 	case c.StepSite != nil:
 		return line + optional(" ", c.StepSite.Step) + optional(" ", string(c.StepSite.End))
+	case c.Freeze != nil && len(c.Freeze.Release) == 0:
+		return line + " " + c.Freeze.Member + " for " + c.Freeze.For
 	case c.Reincarnate != nil:
 		return line + " " + c.Reincarnate.Member
 	case c.Fence != nil:

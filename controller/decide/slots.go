@@ -267,7 +267,7 @@ func (v *clusterView) replicationProblems() {
 		if r == nil || r.Process != health.ProcessRunning || r.Role != health.RoleStandby {
 			continue
 		}
-		if r.ReplayPaused {
+		if r.ReplayPaused && v.c.Members[name].Frozen() == nil {
 			v.problem(health.ReplayPaused, name, fmt.Sprintf("its replay was paused (pg_wal_replay_pause) %d bytes of WAL ago: "+
 				"it acknowledges commits, shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)

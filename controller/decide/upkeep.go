@@ -50,6 +50,9 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	if name := v.left(); name != "" {
 		return &state.Command{RemoveLeaving: &state.RemoveLeaving{}}, Reason{Code: memberLeaves, Member: name}
 	}
+	if cmd, why := v.freeze(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := v.judge(); cmd != nil {
 		return cmd, why
 	}
@@ -133,10 +136,12 @@ func (v *clusterView) needed(p *health.Member, set *platform.DurabilitySet) stri
 	return ""
 }
 
-// caughtUpAckers counts the incarnations whose acknowledgements count and that are close enough behind.
+// caughtUpAckers counts the replicas whose acknowledgements count and that are close enough behind. One that is frozen does not count: once
+// its stream breaks it does not ask for another.
 func (v *clusterView) caughtUpAckers(p *health.Member) (n int) {
-	for _, inc := range v.mayAck() {
-		if s := sender(p, inc); s != nil && near(p, s) {
+	for _, name := range v.replicas() {
+		m := v.c.Members[name]
+		if s := sender(p, m.Incarnation); s != nil && near(p, s) && m.Frozen() == nil && v.State.MayAck(v.conf, v.c.Primary, name) {
 			n++
 		}
 	}
@@ -154,7 +159,8 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
 		// Its own report must be of the new data as well, because it names the WAL that the repair left out (S9).
-		if !m.HasStreamed && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation &&
+		// One whose data descends from damaged data by a rewind is no other data: it is rebuilt first (S5).
+		if !m.HasStreamed && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && !r.Had(m.DamagedAs) &&
 			(m.KnownToPrimary || p.MembersVersion >= v.State.PlatformVersion) {
 			return v.rejoined(name, r)
 		}

@@ -87,6 +87,14 @@ var (
 	excluded       = Code{"Excluded", "{detail}"}
 	leavesDamage   = Code{"LeavesDamage",
 		"PrimaryCorrupt: the data of {member} is damaged, and all files of {other} were read since without a finding: {detail}"}
+	freezes  = Code{"Freezes", "pause the replay of {member}, before it carries damage of {other} over: {detail}"}
+	isFrozen = Code{"IsFrozen",
+		"its replay is frozen, and a promotion would replay what may carry damage over ({detail}); `mainstay integrity release {member}` " +
+			"ends that"}
+	onlyFrozenIsLeft = Code{"OnlyFrozenIsLeft",
+		"no member is left but {names}, whose replay is frozen ({detail}). To promote it replays all WAL that it has, with what may carry the " +
+			"damage over; to stop short of that would lose commits that were acknowledged, and Mainstay does not. Read the good page there first " +
+			"if you need it; then `mainstay failover {cluster} --to {member} --accept-loss REASON` promotes it"}
 	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
 	olderCopy            = Code{"OlderCopy", "host {other} came back with an older copy of its disk, which may lack what it acknowledged"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}

@@ -1,6 +1,10 @@
 package member
 
-import "mainstay/controller/platform"
+import (
+	"slices"
+
+	"mainstay/controller/platform"
+)
 
 // Change is the effect of a newly confirmed goal on the running act.
 type Change int
@@ -18,7 +22,7 @@ func ChangeOf(old, next *platform.Goal) Change {
 		return Different
 	case len(old.Sets) != len(next.Sets) || old.Opened != next.Opened || old.Incarnation != next.Incarnation || old.Paused != next.Paused ||
 		old.Checkpoint != next.Checkpoint || old.Damaged != next.Damaged || old.Damage != next.Damage ||
-		old.Verify != next.Verify:
+		old.Verify != next.Verify || !sameFreeze(old.Freeze, next.Freeze):
 		return Detail
 	}
 	return Unchanged
@@ -29,4 +33,11 @@ func sameUpstream(a, b *platform.Goal) bool {
 		return a.Upstream == b.Upstream
 	}
 	return *a.Upstream == *b.Upstream
+}
+
+func sameFreeze(a, b *platform.Freeze) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Incarnation == b.Incarnation && slices.Equal(a.Pages, b.Pages)
 }

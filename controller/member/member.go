@@ -6,6 +6,7 @@
 package member
 
 import (
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -25,6 +26,9 @@ type Durable struct {
 	// Incarnation names the data in place, Former what the data here was named before; none is any more.
 	Incarnation string `json:"incarnation"`
 	Former      string `json:"former,omitempty"`
+	// Lineage are the names that the pages of the data in place had before, separated by spaces: a rewind keeps every page that it need not
+	// replace, and so its damage; a whole copy keeps none.
+	Lineage string `json:"lineage,omitempty"`
 	// Peers are the other members of the cluster, by name, separated by spaces, and Longest the longest lease that may be in
 	// force. A promise may be given only to these, and only for so long (L5).
 	Peers   string        `json:"peers,omitempty"`
@@ -36,16 +40,29 @@ type Durable struct {
 	Port   int    `json:"port,omitempty"`
 	// AlterSystem: adopted and not yet restarted by the agent, so Mainstay's settings are in postgresql.auto.conf.
 	AlterSystem bool `json:"alterSystem,omitempty"`
+	// Frozen is the incarnation of the data whose replay the agent has paused, or may have; "" for none. An operator's own pause is not ended.
+	Frozen string `json:"frozen,omitempty"`
 	// Discarded records the data that the last rewind or rebuild discarded (S9).
 	Discarded *health.Discard `json:"discarded,omitempty"`
 }
+
+// mostNames bounds a lineage. Each name stands for a change of primary or a repair.
+const mostNames = 16
 
 // Rename gives the data in place another incarnation.
 func (d *Durable) Rename(incarnation string) {
 	if d.Incarnation != "" && d.Incarnation != incarnation {
 		d.Former = d.Incarnation
+		names := append(strings.Fields(d.Lineage), d.Incarnation)
+		d.Lineage = strings.Join(names[max(0, len(names)-mostNames):], " ")
 	}
 	d.Incarnation = incarnation
+}
+
+// Replace gives a whole copy, which has taken the place of the data, its incarnation.
+func (d *Durable) Replace(incarnation string) {
+	d.Rename(incarnation)
+	d.Lineage = ""
 }
 
 // Seen is the last observation of the member.
@@ -77,6 +94,9 @@ type Seen struct {
 	Receiver    bool         // a standby has a receiver process
 	ReceiverPID int          // of that process; 0 for none
 	Replayed    platform.LSN // standby
+	Paused      bool         // standby: its replay has paused, and not only been asked to
+	Held        bool         // standby: it was started with a position beyond which it does not replay; a resume would promote it
+	Keeps       int64        // standby: bytes of WAL that it may receive while it is frozen; 0 for any number
 	Recovery    Recovery     // standby
 	Upstream    string       // the member its settings point to; "" for none
 	Application string       // incarnation its settings name
@@ -169,6 +189,8 @@ const (
 	StopClean    Kind = "stop-clean"    // a bounded fast shutdown
 	Rewind       Kind = "rewind"        // the discarded WAL is kept (S9)
 	Clone        Kind = "clone"         // the replaced data is kept (S9)
+	Freeze       Kind = "freeze"        // pause a standby's replay, and wait until it has paused
+	Thaw         Kind = "thaw"          // resume it
 	Adopt        Kind = "adopt"         // apply Mainstay's settings to a running server without a restart
 	Disarm       Kind = "disarm"        // disarm guards that killed a standby
 	Release      Kind = "release"       // leave it running, without guards, and forget it

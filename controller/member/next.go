@@ -114,7 +114,7 @@ func (in *Input) primary() Act {
 // start would continue to write the old primary's timeline.
 func (in *Input) becomePrimary() Act {
 	g, d, s := &in.Goal, in.Durable, &in.Seen
-	d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
+	d.Ran, d.Sealed, d.Frozen = g.Epoch, platform.Epoch{}, ""
 	d.Rename(g.Incarnation)
 	switch {
 	case s.Timeline > g.Timeline:
@@ -125,6 +125,8 @@ func (in *Input) becomePrimary() Act {
 		return in.act(StartStandby, fmt.Sprintf("before its promotion to timeline %d", g.Timeline))
 	case s.Role == health.RoleStandby && s.Short:
 		return in.act(StopClean, shortWhy)
+	case s.Role == health.RoleStandby && s.Held:
+		return in.act(StopClean, heldWhy)
 	case s.Role == health.RoleStandby && s.Timeline == g.Timeline:
 		return in.act(Kill, fmt.Sprintf("it runs as a standby on timeline %d, and a promotion would leave that timeline", g.Timeline))
 	case s.Role == health.RoleStandby:
@@ -196,6 +198,11 @@ func (in *Input) sealed() Act {
 		return in.act(StartStandby, "without an upstream, to read its position")
 	case in.Seen.Short:
 		return in.act(StopClean, shortWhy)
+	case frozen(in) && d.Frozen != d.Incarnation:
+		d.Frozen = d.Incarnation
+		return in.persist(d, "its replay is to be frozen")
+	case frozen(in) && in.Seen.Role == health.RoleStandby && !in.Seen.Paused:
+		return in.act(Freeze, "before it is sealed, since it replays what it has")
 	case in.Memory.SealConfirmed != g.Epoch:
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	case g.Upstream != nil && in.Seen.Upstream != g.Upstream.Member:

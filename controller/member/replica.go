@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mainstay/controller/platform"
@@ -23,7 +24,8 @@ func (in *Input) replica() Act {
 // confirmed.
 func (in *Input) damaged() bool {
 	g, own := in.Goal.Damaged, in.Durable.Incarnation
-	return g != "" && in.Seen.Data == health.DataPresent && (g == own || own == "" && g != in.Goal.Incarnation)
+	return g != "" && in.Seen.Data == health.DataPresent && (g == own || own == "" && g != in.Goal.Incarnation ||
+		slices.Contains(strings.Fields(in.Durable.Lineage), g))
 }
 
 // giveUp replaces damaged data by a whole copy. It never streams under the new incarnation: that would be taken for the copy.
@@ -54,6 +56,10 @@ func (in *Input) streaming() Act {
 		return in.wait("the data directory holds data of another cluster or other files; empty it, or configure another directory")
 	case in.Seen.Corrupt != "":
 		return in.discard(Clone, "rebuild", in.Seen.Corrupt)
+	case frozen(in):
+		return freeze(in)
+	case thaws(in):
+		return thaw(in)
 	case in.damaged() && g.Incarnation != d.Incarnation:
 		return in.giveUp()
 	case in.Seen.Data == health.DataEmpty:

@@ -14,7 +14,7 @@ func Notable(last, next *health.Member) bool {
 		last.Sealed != next.Sealed || last.PositionKnown != next.PositionKnown || last.Closed != next.Closed || last.Needs != next.Needs ||
 		last.Opened != next.Opened || last.Settled != next.Settled || last.Loaded != next.Loaded || last.Checkpointed != next.Checkpointed ||
 		last.Timeline != next.Timeline || last.Guard.Complete != next.Guard.Complete || last.Clean != next.Clean ||
-		last.Streams() != next.Streams() ||
+		last.Streams() != next.Streams() || (last.Frozen == nil) != (next.Frozen == nil) ||
 		!slices.EqualFunc(last.Senders, next.Senders, func(a, b health.Sender) bool { return a.Name == b.Name && a.State == b.State }) ||
 		last.Replayed != next.Replayed && next.Senders == nil && next.Receiver == nil
 }

@@ -128,4 +128,19 @@ type DamageGoal struct {
 	// Verify asks a replica that may replace a damaged primary to read all its own files at once, from the beginning; it names that primary's
 	// data. "" for none. See health.Scan.For.
 	Verify string `json:"verify,omitempty"`
+	// Freeze wants the replay of that data paused, though it continues receiving; nil: it may replay.
+	Freeze *Freeze `json:"freeze,omitempty"`
+}
+
+// Freeze keeps a replica from replaying what may carry damage of its primary over: the next full-page image of a block.
+type Freeze struct {
+	// Incarnation is that of the data that must not replay. Other data of the member may.
+	Incarnation string `json:"incarnation"`
+	// Pages are those that are damaged on the primary, as comparisons name them, to be compared again once replay is paused.
+	Pages []string `json:"pages,omitempty"`
+}
+
+// Frozen tells whether data of that name must not replay.
+func (g *DamageGoal) Frozen(incarnation string) bool {
+	return g.Freeze != nil && incarnation != "" && g.Freeze.Incarnation == incarnation
 }

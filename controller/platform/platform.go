@@ -36,6 +36,8 @@ type Cluster struct {
 	Durability Durability    `json:"durability"`
 	Failover   Failover      `json:"failover"`
 	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
+	// Freeze (integrity.freeze) is "" for FreezeAutomatic.
+	Freeze FreezePolicy `json:"freeze,omitempty"`
 	// SlotsLeft is RefuseSlotsLeft if no switchover may leave one of the user's replication slots behind; "" if it may.
 	SlotsLeft SlotsLeft `json:"slotsLeft,omitempty"`
 	// BaseBackups is AwaitBackups if no switchover may end a base backup; "" if it may.

@@ -50,6 +50,15 @@ const (
 	AutomaticOnCorruption OnCorruption = "automatic" // a switchover to a replica whose files were all read since, without a finding
 )
 
+// FreezePolicy says whether replay of good replicas is paused once a comparison speaks against the primary (integrity.freeze).
+type FreezePolicy string
+
+// The values of integrity.freeze.
+const (
+	FreezeAutomatic FreezePolicy = "automatic" // where the cluster can spare a replica
+	FreezeOff       FreezePolicy = "off"
+)
+
 // SlotsLeft says whether a planned change of primary may leave replication slots of the user's behind (slots-left-behind).
 type SlotsLeft string
 

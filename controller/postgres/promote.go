@@ -183,7 +183,7 @@ func unblockOnce(ctx context.Context, c *sql.Conn, spare []int) (blocked bool, e
 		return true, err
 	}
 	if paused {
-		if _, err := c.ExecContext(ctx, "SELECT pg_wal_replay_resume()"); err != nil {
+		if err := resumeReplay(ctx, c); err != nil {
 			return true, err
 		}
 	}

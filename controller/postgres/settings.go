@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mainstay/controller/platform"
 )
 
 // Settings are the values of the managed settings that change over a member's life; the others follow from Instance.
@@ -23,6 +25,8 @@ type Settings struct {
 	NoArchive bool
 	// Quiet looks for WAL every few seconds only: PostgreSQL logs each look that finds none. Not while a seal is being made.
 	Quiet bool
+	// Hold starts a standby that replays to that position and pauses there; 0: it replays on. Only a start takes it up.
+	Hold platform.LSN
 	// NoApplyDelay lets replay win over a wanted delay, NoReplayDelay over queries too: a candidate must reach its position.
 	NoApplyDelay, NoReplayDelay bool
 
@@ -103,7 +107,7 @@ var table = []managed{
 	{"wal_keep_size", "a short absence without a slot",
 		megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
 	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Server, s Settings) (string, bool) {
-		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
+		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), i.slotsKeepMB())) + "MB", true
 	}},
 	{"idle_replication_slot_timeout", "an absent member's slot is kept", from(18, fixed("0"))},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
@@ -121,7 +125,14 @@ var table = []managed{
 	{"recovery_target_name", noTarget, fixed("")},
 	{"recovery_target_time", noTarget, fixed("")},
 	{"recovery_target_xid", noTarget, fixed("")},
-	{"recovery_target_lsn", noTarget, fixed("")},
+	{"recovery_target_lsn", noTarget, func(_ *Server, s Settings) (string, bool) {
+		if s.Hold == 0 {
+			return "", true
+		}
+		return s.Hold.String(), true
+	}},
+	{"recovery_target_inclusive", holdWhy, func(_ *Server, s Settings) (string, bool) { return "off", s.Hold != 0 }},
+	{"recovery_target_action", holdWhy, func(_ *Server, s Settings) (string, bool) { return "pause", s.Hold != 0 }},
 	{"primary_conninfo", "the upstream to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Server, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Server, s Settings) (string, bool) { return s.SyncNames, true }},
@@ -141,6 +152,8 @@ var table = []managed{
 // noTarget: a restore leaves its target in the configuration, and a primary does not mind. A replica, started or cloned with it, stops
 // there or is promoted there without a request; where the target is never reached it streams, and ends with FATAL when it is promoted.
 const noTarget = "a replica replays to the end, despite the target of a restore"
+
+const holdWhy = "a frozen replica replays no further than it must"
 
 // RestartKeys are the managed settings that a running server takes only at its next start.
 var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories",
@@ -171,7 +184,7 @@ func (i *Server) Values(s Settings) map[string]string {
 // overriding are the keys that must not stand in postgresql.auto.conf, where they would win over our files: all that we may
 // ever set. Those of a feature that is left to the user stay.
 func (i *Server) overriding() []string {
-	return slices.Sorted(maps.Keys(i.Values(Settings{Sealed: true, NoReplayDelay: true})))
+	return slices.Sorted(maps.Keys(i.Values(Settings{Sealed: true, NoReplayDelay: true, Hold: 1})))
 }
 
 // atTimes are the keys that are the user's except in a sealed member or a candidate.
@@ -195,3 +208,8 @@ func (i *Server) render(s Settings) string {
 func isManaged(name string) bool {
 	return slices.ContainsFunc(table, func(m managed) bool { return strings.EqualFold(m.name, name) })
 }
+
+func (i *Server) slotsKeepMB() int { return cmp.Or(max(i.Kept.MaxSlotWALKeepMB, 0), 10240) }
+
+// SlotsKeep is how much WAL a slot keeps at most (max_slot_wal_keep_size), in bytes.
+func (i *Server) SlotsKeep() int64 { return int64(i.slotsKeepMB()) << 20 }

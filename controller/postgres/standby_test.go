@@ -22,6 +22,7 @@ func TestStandby(t *testing.T) {
 	b, s := newStandby(t, ca, "feed-w1", a)
 	t.Run("override", func(t *testing.T) { overridden(t, b, s) })
 	t.Run("blocked", func(t *testing.T) { blocked(t, a, b, s) })
+	t.Run("frozen", func(t *testing.T) { frozen(t, a, b, s) })
 	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
 	t.Run("restored", func(t *testing.T) { restored(t, a, b, s) })
 	t.Run("delayed", func(t *testing.T) { delayed(t, a, b, s) })
@@ -199,6 +200,52 @@ func delayed(t *testing.T, a, b *Server, s Settings) {
 		p, err := b.Position(ctx)
 		return err == nil && p.Known && p.LSN+8192 >= known.LSN // what was received may end inside a record
 	})
+}
+
+// frozen: a paused standby replays nothing, and one that is started to hold replays no further than it must. A resume is refused there: it
+// would promote. Started without, it replays again.
+func frozen(t *testing.T, a, b *Server, s Settings) {
+	ctx := testContext(t)
+	check(t, b.WriteSettings(ctx, s))
+	check(t, b.Reload(ctx))
+	streams(t, b)
+	has := func(n int) bool {
+		return b.exec(ctx, fmt.Sprintf("SELECT 1 / count(*) FROM public.f WHERE n = %d", n)) == nil
+	}
+	check(t, a.exec(ctx, "CREATE TABLE public.f AS SELECT 1 AS n"))
+	eventually(t, "the table on the standby", func() bool { return has(1) })
+	check(t, b.PauseReplay(ctx))
+	at := mustStatus(t, b)
+	check(t, a.exec(ctx, "INSERT INTO public.f VALUES (2)"))
+	eventually(t, "the standby to receive it", func() bool { return mustStatus(t, b).Receive >= mustStatus(t, a).Flush })
+	if st := mustStatus(t, b); has(2) || st.Replay != at.Replay || st.PauseState != ReplayPaused || st.Held {
+		t.Fatalf("paused at %s: %+v", at.Replay, st)
+	}
+	check(t, b.StopFast(ctx))
+	eventually(t, "its end", func() bool { _, _, runs := b.Running(); return !runs })
+	held := s
+	var err error
+	held.Hold, err = b.HoldAt(ctx)
+	check(t, err)
+	if held.Hold > at.Replay {
+		t.Errorf("it would be held at %s, after it was paused at %s", held.Hold, at.Replay)
+	}
+	check(t, b.WriteSettings(ctx, held))
+	start(t, b, false)
+	eventually(t, "the hold", func() bool { return mustStatus(t, b).PauseState == ReplayPaused })
+	if st := mustStatus(t, b); !has(1) || has(2) || !st.Held || st.Replay > at.Replay {
+		t.Errorf("held at %s: %+v", held.Hold, st)
+	}
+	if err := b.ResumeReplay(ctx); !errors.Is(err, ErrHeld) {
+		t.Errorf("a resume: %v", err)
+	}
+	check(t, b.StopFast(ctx))
+	eventually(t, "its end", func() bool { _, _, runs := b.Running(); return !runs })
+	check(t, b.WriteSettings(ctx, s))
+	start(t, b, false)
+	eventually(t, "the row that was kept from it", func() bool { return has(2) })
+	check(t, b.PauseReplay(ctx))
+	check(t, b.ResumeReplay(ctx))
 }
 
 // restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.

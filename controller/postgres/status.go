@@ -31,6 +31,8 @@ type Status struct {
 	// Demanded are the settings that must not be lower on a standby than on its primary; Raised those of them that the command line gave.
 	Demanded map[string]int `json:"demanded"`
 	Raised   []string       `json:"raised"`
+	// Held: a standby that was started with Settings.Hold.
+	Held bool `json:"held"`
 	// SyncSlots is synchronized_standby_slots, "" before 17.
 	SyncSlots string `json:"sync_slots"`
 	// Wanted are the values in the user's files now, loaded or not, of settings that are theirs to raise, and InForce those of the

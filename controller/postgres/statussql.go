@@ -140,6 +140,7 @@ SELECT json_build_object({moving},
 			ORDER BY slot_name) FROM (SELECT * FROM u ORDER BY restart_lsn, slot_name LIMIT {named}) AS named), '[]'),
 	'more_user_slots', greatest(0, (SELECT count(*) FROM u) - {named}),
 	'sync_slots', coalesce(current_setting('synchronized_standby_slots', true), ''),
+	'held', current_setting('recovery_target_lsn') <> '' AND r.rec,
 	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
 	'in_force', (SELECT json_object_agg(name, setting) FROM g WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots')
 			AND source <> 'command line'),

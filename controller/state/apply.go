@@ -112,6 +112,8 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyAck
 	case c.Judge != nil:
 		return applyJudge
+	case c.Freeze != nil:
+		return applyFreeze
 	case c.Stream != nil:
 		return applyStream
 	case c.Approve != nil:

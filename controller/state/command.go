@@ -50,6 +50,7 @@ type Command struct {
 	Unfenced      *HostUnfenced     `json:"unfenced,omitempty"`
 	RemoveLeaving *RemoveLeaving    `json:"left,omitempty"`
 	Judge         *Judge            `json:"judge,omitempty"`
+	Freeze        *FreezeMember     `json:"freeze,omitempty"`
 }
 
 // Barrier changes nothing: it shows that its term's leader still leads when it is committed (L1).

@@ -34,13 +34,16 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 			}
 		}
 		c.fencingGoal(&g, member)
+		if g.Kind == platform.GoalSealed {
+			g.Freeze = c.freezeGoal(member)
+		}
 		return g
 	}
 	if member == c.Primary {
 		s.primaryGoal(c, &g)
 		return g
 	}
-	g.Kind = platform.GoalReplica
+	g.Kind, g.Freeze = platform.GoalReplica, c.freezeGoal(member)
 	if g.Damaged = c.Members[member].DamagedAs; c.Members[c.Primary].Excluded+c.Members[c.Primary].Cleared == "" {
 		g.Damage = c.Members[member].Excluded
 	}

@@ -54,6 +54,9 @@ func (m *Member) renewed() {
 	if m.DamagedAs != "" && m.DamagedAs != m.Incarnation {
 		m.Excluded, m.DamagedAs = "", ""
 	}
+	if m.Freeze != nil && m.Freeze.As != m.Incarnation && m.Freeze.Released == "" {
+		m.Freeze = nil
+	}
 	if m.ClearedAs != m.Incarnation { // a rewind keeps the damage, and then there is new evidence
 		m.Cleared, m.ClearedAs = "", ""
 	}

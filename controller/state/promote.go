@@ -44,6 +44,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
 	c.grantedUnder(p.Guarded)
+	c.Members[p.Member].Freeze = nil  // it has replayed all that it has
 	c.Members[p.Member].Older = false // the epoch is new, and the commits that it lacks are not needed or were given up
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Unconfirmed, c.AwaitsGuards = false, nil, nil, nil, false, false
@@ -124,6 +125,8 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return errors.New("no such member")
 	case m.Excluded != "" && p.Member != c.Primary: // a restart in place makes no other member a primary
 		return errors.New(m.Excluded)
+	case m.Frozen() != nil && p.Member != c.Primary && !c.operatorNamed(p.Member):
+		return errors.New("its replay is frozen, and no operator has chosen it: " + m.Freeze.Why)
 	case s.leaving(c.Name, p.Member):
 		return errors.New(beingRemoved)
 	case s.FenceOf(c.Name, p.Member) != nil:

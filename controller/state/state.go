@@ -146,6 +146,8 @@ type Member struct {
 	// Cleared is evidence that an operator has looked into: it excludes the member no more, as long as it has the data of that incarnation.
 	Cleared   string `json:"cleared,omitempty"`
 	ClearedAs string `json:"clearedAs,omitempty"`
+	// Freeze is the last one, which may be of former data, or released (Frozen); nil for none.
+	Freeze *Freeze `json:"freeze,omitempty"`
 }
 
 // Phase is the progress of an attempt.

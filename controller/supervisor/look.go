@@ -206,6 +206,7 @@ func (m *observer) confirm(ctx context.Context, pg *postgres.Server, in member.I
 	if s == nil {
 		return
 	}
+	r.Frozen = member.ReportFrozen(&in)
 	if in.ConfirmsSeal() {
 		at := m.sealedPosition(ctx, pg)
 		r.Sealed, r.Position, r.PositionKnown = in.Durable.Sealed, max(at.LSN, g.seen.Position), at.Known

@@ -189,7 +189,7 @@ func (m *actor) clone(ctx context.Context, pg *postgres.Server, goal platform.Go
 		return err
 	}
 	d.SystemID, d.AlterSystem, d.Discarded = goal.SystemID, false, discarded
-	d.Rename(goal.Incarnation)
+	d.Replace(goal.Incarnation)
 	m.recall(func(r *member.Memory) { *r = r.Renewed(true) })
 	return m.keepDurable(d)
 }

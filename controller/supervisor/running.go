@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +71,12 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 		} else if fetching {
 			seen.Recovery = member.Fetching
 		}
+	}
+	seen.Paused, seen.Held, seen.Keeps = s.PauseState == postgres.ReplayPaused, s.Held, pg.SlotsKeep()
+	if s.Held { // nothing waits for the restart that ends it
+		r.PendingRestart = slices.DeleteFunc(slices.Clone(r.PendingRestart), func(name string) bool {
+			return strings.HasPrefix(name, "recovery_target")
+		})
 	}
 	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
 		seen.Superseded = m.superseded(s.UserSlots)

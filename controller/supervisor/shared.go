@@ -67,6 +67,7 @@ type background struct {
 	inspection inspection
 	comparing  comparing
 	ordered    ordered
+	recheck    recheck
 }
 
 // leasing is the lease, and what it rests on (L2, L5).

@@ -38,6 +38,11 @@ func (m *actor) start(ctx context.Context, pg *postgres.Server, goal platform.Go
 		}
 		s.NoArchive = s.NoArchive || noArchive
 	}
+	if (goal.Kind == platform.GoalReplica || goal.Kind == platform.GoalSealed) && goal.Frozen(act.Durable.Incarnation) {
+		if s.Hold, err = pg.HoldAt(ctx); err != nil {
+			return err
+		}
+	}
 	if err := pg.WriteSettings(ctx, s); err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 		}
 		return nil
 	})
+	m.o.Group.Go(func() error { compareFrozen(ctx, m); return nil })
 	m.o.Group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
@@ -305,9 +306,12 @@ func (m *Supervisor) Snapshot() health.Member {
 	now := boottime.Now()
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
+	r.Lineage = m.durable.Lineage
 	m.scans.publish(&r, now)
 	m.comparing.publish(&r, now)
 	r.Checks = m.checks(now)
+	of, _ := m.toCompare()
+	m.recheck.publish(&r, of)
 	r.Doing, r.Error, r.Needs = m.activity.doing, cmp.Or(m.activity.fault, r.Error, m.starts.foreign), m.activity.needs
 	if m.memory.Crashes > 0 {
 		r.CrashedAt = m.memory.CrashedAt()

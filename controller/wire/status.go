@@ -76,8 +76,10 @@ type MemberStatus struct {
 	Lag      int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
 	Excluded string            `json:"excluded,omitempty"`
 	Cleared  string            `json:"cleared,omitempty"` // evidence of damage that an operator has set aside
-	Leaving  bool              `json:"leaving,omitempty"` // it was removed, but durability sets still contain it
-	Address  string            `json:"address"`           // host:port of PostgreSQL
+	// Frozen is the freeze of its replay in force, nil for none.
+	Frozen  *state.Freeze `json:"frozen,omitempty"`
+	Leaving bool          `json:"leaving,omitempty"` // it was removed, but durability sets still contain it
+	Address string        `json:"address"`           // host:port of PostgreSQL
 	// Unmanaged is the reason why its agent cannot manage it, "" if it can.
 	Unmanaged string `json:"unfit,omitempty"`
 	// Upstream is the replica that it streams from, "" for the primary.

@@ -210,6 +210,13 @@ type ClearRequest struct {
 	DryRun bool   `json:"dryRun"`
 }
 
+// ReleaseRequest is the body of POST /v1/clusters/{cluster}/integrity/release: an operator lets frozen replicas replay again.
+type ReleaseRequest struct {
+	Member string `json:"member,omitempty"` // "" for all of the cluster's that are frozen
+	Reason string `json:"reason"`           // required
+	DryRun bool   `json:"dryRun"`
+}
+
 // FenceRequest is the body of POST /v1/hosts/{host}/fence and .../unfence.
 type FenceRequest struct {
 	Reason string `json:"reason,omitempty"` // required to fence

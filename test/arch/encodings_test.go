@@ -59,6 +59,7 @@ var encoded = []struct {
 	{"site word", wire.SiteDecisionRequest{}},
 	{"fence", wire.FenceRequest{}},
 	{"integrity clear", wire.ClearRequest{}},
+	{"integrity release", wire.ReleaseRequest{}},
 	{"integrity answer", wire.IntegrityAnswer{}},
 	{"compare", wire.CompareRequest{}},
 	{"compare list", compare.ListRequest{}},

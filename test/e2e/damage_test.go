@@ -165,38 +165,7 @@ func TestLostWriteFoundByComparison(t *testing.T) {
 	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
-	all := []string{"feed-e1", "feed-e2", "feed-w1"}
-	sql := func(member, text string) string {
-		out, err := tr.SQL(tr.ctx, member, "postgres", text)
-		tr.check(t, err)
-		return out
-	}
-	same := func(want string) {
-		for _, m := range all {
-			tr.check(t, tr.Wait(tr.ctx, m+" to have "+want, func() (bool, string) {
-				out, err := tr.SQL(tr.ctx, m, "postgres", "SELECT max(v) FROM pages")
-				return out == want, fmt.Sprint(out, err)
-			}))
-			sql(m, "CHECKPOINT")
-		}
-	}
-	sql(p, "CREATE TABLE pages AS SELECT n, 1 AS v, repeat('x', 200) FROM generate_series(1, 2000) AS n")
-	sql(p, "ALTER TABLE pages SET (fillfactor = 50, autovacuum_enabled = off)")
-	sql(p, "VACUUM FULL pages")
-	sql(p, "CHECKPOINT")
-	same("1")
-	file := filepath.Join(tr.Data(r), sql(r, "SELECT pg_relation_filepath('pages')"))
-	before := block(t, file)
-	sql(p, "UPDATE pages SET v = 2")
-	sql(p, "CHECKPOINT")
-	same("2")
-	if bytes.Equal(before, block(t, file)) {
-		t.Fatal("the update has changed nothing in the page")
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY, 0)
-	tr.check(t, err)
-	_, err = f.WriteAt(before, damagedAt)
-	tr.check(t, err, f.Sync(), f.Close())
+	tr.loseWrite(t, p, r)
 	tr.says(t, 0, []string{"integrity", "scan", tr.Data(r)}, "no damage found") // its checksum is right
 
 	said, done := "", make(chan struct{})
@@ -205,7 +174,7 @@ func TestLostWriteFoundByComparison(t *testing.T) {
 		said, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--depth", "compare", "--wait", "3m")
 	}()
 	tr.check(t, tr.Wait(tr.ctx, "the verdict on "+r, func() (bool, string) {
-		for _, m := range all { // a difference counts once checkpoints have passed
+		for _, m := range feed { // a difference counts once checkpoints have passed
 			if _, err := tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT"); err != nil {
 				break // it is being rebuilt
 			}
@@ -225,6 +194,48 @@ func TestLostWriteFoundByComparison(t *testing.T) {
 	}))
 	tr.healthy(t)
 	tr.judge()
+}
+
+// feed are the members of a stand of three.
+var feed = []string{"feed-e1", "feed-e2", "feed-w1"}
+
+// loseWrite makes a table on primary p, and gives a member's file of it the second page back that was there before the last change, with
+// its checksum. All members have written out that change.
+func (tr *trial) loseWrite(t *testing.T, p, member string) {
+	t.Helper()
+	sql := func(member, text string) string {
+		t.Helper()
+		out, err := tr.SQL(tr.ctx, member, "postgres", text)
+		tr.check(t, err)
+		return out
+	}
+	same := func(want string) {
+		t.Helper()
+		for _, m := range feed {
+			tr.check(t, tr.Wait(tr.ctx, m+" to have "+want, func() (bool, string) {
+				out, err := tr.SQL(tr.ctx, m, "postgres", "SELECT max(v) FROM pages")
+				return out == want, fmt.Sprint(out, err)
+			}))
+			sql(m, "CHECKPOINT")
+		}
+	}
+	sql(p, "CREATE TABLE pages AS SELECT n, 1 AS v, repeat('x', 200) FROM generate_series(1, 2000) AS n")
+	sql(p, "ALTER TABLE pages SET (fillfactor = 50, autovacuum_enabled = off)")
+	sql(p, "VACUUM FULL pages")
+	sql(p, "CHECKPOINT")
+	same("1")
+	file := filepath.Join(tr.Data(member), sql(member, "SELECT pg_relation_filepath('pages')"))
+	before := block(t, file)
+	sql(p, "UPDATE pages SET v = 2")
+	sql(p, "CHECKPOINT")
+	same("2")
+	if bytes.Equal(before, block(t, file)) {
+		t.Fatal("the update has changed nothing in the page")
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	tr.check(t, err)
+	_, err = f.WriteAt(before, damagedAt)
+	tr.check(t, err, f.Sync(), f.Close())
 }
 
 // damagedAt is where the second page of a file begins.

@@ -30,3 +30,16 @@ func (c *Checker) Unattended(at time.Duration, why string) {
 		c.fail("S6", at, "without controllers %s", why)
 	}
 }
+
+// Replayed is called when a replica replays further than to where it was frozen, by so many records, though nobody has released it, and no
+// operator has chosen it to be promoted: these may carry damage over.
+func (c *Checker) Replayed(at time.Duration, member string, records int) {
+	c.fail("freeze", at, "%s is frozen and has replayed %d records since", member, records)
+}
+
+// PromotedFrozen checks that an operator has chosen a frozen member that is promoted.
+func (c *Checker) PromotedFrozen(at time.Duration, member string, chosen bool) {
+	if !chosen {
+		c.fail("freeze", at, "%s was promoted although its replay is frozen, and no operator has chosen it", member)
+	}
+}

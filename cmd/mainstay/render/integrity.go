@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -51,6 +53,10 @@ type Integrity struct {
 	ComparisonAge time.Duration      `json:"comparisonAge,omitempty"`
 	// Checks are when the deep checks of its data were made last, and when the next ones are due.
 	Checks []health.PlannedCheck `json:"checks,omitempty"`
+	// Frozen is the freeze of its replay that the controllers have recorded, nil for none. FrozenAt is where PostgreSQL has confirmed it, 0
+	// while it has not.
+	Frozen   *state.Freeze `json:"frozen,omitempty"`
+	FrozenAt platform.LSN  `json:"frozenAt,omitempty"`
 }
 
 // Integrities are the verdicts on all members of a cluster.
@@ -104,9 +110,12 @@ func (i *Integrity) compared() {
 
 // IntegrityOf is the verdict on a member.
 func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
-	i := Integrity{Cluster: cluster, Member: m.Name, Verdict: Unheard, Evidence: m.Excluded}
+	i := Integrity{Cluster: cluster, Member: m.Name, Verdict: Unheard, Evidence: m.Excluded, Frozen: m.Frozen}
 	if m.Seen != nil {
 		i.Scan, i.Verdict = m.Seen.Scan, knownOf(m.Seen)
+		if f := m.Seen.Frozen; f != nil && m.Frozen != nil && f.Incarnation == m.Frozen.As {
+			i.FrozenAt = f.At
+		}
 		if i.Scan != nil && i.Scan.Complete {
 			i.Age = time.Duration(i.Scan.AgeMS)*time.Millisecond + m.Age
 		}
@@ -155,6 +164,13 @@ func Verdicts(all []Integrity, o Options) string {
 		r.cells = append(r.cells, cell{verified, plain}, cell{unverified, plain})
 		if i.Evidence != "" {
 			r.below = append(r.below, cell{i.Evidence, yellow})
+		}
+		if f := i.Frozen; f != nil {
+			at := ", and not confirmed yet"
+			if i.FrozenAt != 0 {
+				at = " at " + i.FrozenAt.String()
+			}
+			r.below = append(r.below, cell{"replay frozen since " + f.Since + at + ": " + f.Why, yellow})
 		}
 		unsettled = unsettled || i.Verdict == Suspect
 		rows = append(rows, r)

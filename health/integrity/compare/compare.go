@@ -139,14 +139,7 @@ func (e *BusyError) Error() string {
 // Run compares. The first member's order of reading is everybody's. It returns what it knows also with an error: that of a member that did
 // not answer, or whose data changed meanwhile, or the context's.
 func Run(ctx context.Context, members []Member, o Options) (health.Comparison, error) {
-	o.Every = cmp.Or(o.Every, defaultEvery)
-	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{},
-		statusWaits: map[uint32]*waitingStatus{}, maps: map[integrity.Block]*staleMap{}}
-	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
-	for _, m := range members {
-		r.names = append(r.names, m.Name())
-	}
+	r := newRun(members, o)
 	r.c.Members, r.c.Running = slices.Clone(r.names), true
 	if len(members) > 0 {
 		r.c.By = r.names[0]
@@ -175,6 +168,18 @@ func (r *run) end(ctx context.Context) {
 		wg.Go(func() { m.End(ctx) })
 	}
 	wg.Wait()
+}
+
+func newRun(members []Member, o Options) *run {
+	o.Every = cmp.Or(o.Every, defaultEvery)
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
+	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{},
+		statusWaits: map[uint32]*waitingStatus{}, maps: map[integrity.Block]*staleMap{}}
+	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
+	for _, m := range members {
+		r.names = append(r.names, m.Name())
+	}
+	return r
 }
 
 // run is one comparison, in one goroutine but for its questions to the members.

@@ -17,7 +17,7 @@ var took = map[member.Kind]time.Duration{
 	member.Kill:      60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
 	member.Quieten: 30 * time.Millisecond, member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond,
-	member.Adopt: 200 * time.Millisecond,
+	member.Adopt: 200 * time.Millisecond, member.Freeze: 30 * time.Millisecond, member.Thaw: 30 * time.Millisecond,
 }
 
 // duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.
@@ -130,7 +130,7 @@ func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.StartStandby:
 		if ok = m.disarm() && !p.running && p.rotten == ""; ok {
 			m.point(goal)
-			p.startStandby()
+			p.startStandby(m.frozenGoal(goal))
 			m.memory.MovedAt = m.host.now()
 		}
 	case member.Settings:
@@ -159,6 +159,10 @@ func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		if ok = m.receiveNothing() && wanted; ok {
 			m.memory.Apart = m.goal.Epoch
 		}
+	case member.Freeze:
+		ok = wanted && p.pauseReplay()
+	case member.Thaw:
+		ok = wanted && p.resumeReplay()
 	case member.Kill:
 		p.crash()
 	case member.StopClean:

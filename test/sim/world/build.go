@@ -43,7 +43,7 @@ func site(i int) string { return fmt.Sprintf("s%d", 1+i%3) }
 
 // addCluster puts one member on each of the first hosts, and has two clients write to it.
 func (w *World) addCluster(name, prefix string, members int) {
-	c := &cluster{w: w, name: name, acks: min([]int{1, 1, 1, 2, 2, 0, 0}[w.rand.IntN(7)], members-1),
+	c := &cluster{w: w, name: name, freezes: map[string]string{}, acks: min([]int{1, 1, 1, 2, 2, 0, 0}[w.rand.IntN(7)], members-1),
 		lease: time.Duration(1+w.rand.IntN(3)) * time.Second}
 	c.check = invariant.New()
 	for i := range members {
@@ -77,7 +77,7 @@ func (c *cluster) grown() {
 		}
 		m.pg.present, m.pg.wal = true, p.wal
 		m.pg.upstream, m.pg.pointed, m.pg.settings = p, "?", "?"
-		m.pg.startStandby()
+		m.pg.startStandby(false)
 		m.pg.adoptable = true
 	}
 }

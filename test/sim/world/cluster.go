@@ -27,9 +27,11 @@ type cluster struct {
 	far        bool     // from: other-site
 	unattended bool     // no operator lifts the block after a failover while there is trouble
 	blow       blow
-	refused    int  // decided commands in a row
-	older      int  // for how many seconds an attempt has waited since all else has healed, beside data of an older disk
-	unfenced   bool // an operator's word stood in for a fence: what is left of the old site is his
+	refused    int               // decided commands in a row
+	older      int               // for how many seconds an attempt has waited since all else has healed, beside data of an older disk
+	freezes    map[string]string // by member, the incarnation of the data that the log has frozen
+	frozen     int               // for how many seconds some replica has been frozen since all else has healed
+	unfenced   bool              // an operator's word stood in for a fence: what is left of the old site is his
 }
 
 // state is what the log says of it now.

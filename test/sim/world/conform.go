@@ -108,7 +108,7 @@ func (s *Servers) StartStandby(name string) error {
 	if p.running {
 		return fmt.Errorf("%s runs", name)
 	}
-	p.startStandby()
+	p.startStandby(false)
 	return nil
 }
 

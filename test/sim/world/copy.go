@@ -49,6 +49,7 @@ func (p *postgres) restore(from *postgres) {
 	*p = postgres{w: p.w, m: p.m, restored: true, life: p.life + 1, present: from.present && !from.busy, wal: slices.Clip(from.wal),
 		asPrimary: from.asPrimary, shutdown: from.shutdown, settings: from.settings, pointed: from.pointed, set: from.set, shown: from.shown,
 		slots: from.slots}
+	p.damage.lost, p.frozen.furthest = from.damage.lost, len(p.wal)
 }
 
 func (w *World) endCopy(t *host) {

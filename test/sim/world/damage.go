@@ -11,6 +11,7 @@ import (
 // damage is what is wrong with pages of a data directory (S5).
 type damage struct {
 	text    string // "" for nothing
+	lost    string // the page is older than it should be, which only a comparison shows; "" for none
 	counted bool   // PostgreSQL has read such a page since it last crashed, which makes it forget
 	known   bool   // it stands in the log, and no operator has set it aside: for the checker
 }
@@ -75,7 +76,7 @@ func (w *World) judged(c *cluster, j *state.Judge) {
 	} else {
 		w.counts["verdict"]++
 		c.blow.damage = c.blow.damage || c.blow.at != 0
-		m.pg.damage.known = m.pg.damage.text != ""
+		m.pg.damage.known = m.pg.damage.text+m.pg.damage.lost != ""
 	}
 }
 
@@ -92,6 +93,9 @@ func (w *World) mendPages(c *cluster) {
 			continue
 		}
 		m.pg.damage = damage{}
+		for _, by := range c.members {
+			by.compared = nil // he compares again
+		}
 		if m.excluded > 0 {
 			w.ask(state.Command{Cluster: c.name, Judge: &state.Judge{Member: m.name, Incarnation: s.Members[m.name].Incarnation,
 				Reason: "its pages are repaired"}})

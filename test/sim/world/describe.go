@@ -13,7 +13,7 @@ func (m *supervisor) describe(r *health.Member) {
 	d, seen := &m.durable, &m.seen
 	*r = health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
 		Closed:   d.Closed,
-		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs,
+		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Lineage: d.Lineage, Senders: seen.Senders, Needs: m.needs,
 		Discarded: d.Discarded, Adoptable: seen.Adoptable,
 		Error: m.failed, Corrupt: seen.Corrupt,
 		Guard: health.Guard{Complete: true, Armed: m.guard.lease().Epoch, Told: m.goalFrom.Index}}
@@ -22,6 +22,9 @@ func (m *supervisor) describe(r *health.Member) {
 	}
 	if m.scanned != "" && m.of == d.Incarnation {
 		r.Scan = &health.Scan{Complete: true, Checksums: true, For: m.scanned}
+	}
+	if m.comparedOf == d.Incarnation {
+		r.Comparison = m.compared
 	}
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
@@ -45,7 +48,9 @@ func (m *supervisor) describe(r *health.Member) {
 
 func (m *supervisor) describeStandby(r *health.Member, seen *member.Seen) {
 	p := m.pg
-	r.PositionKnown = p.known
+	r.PositionKnown, r.ReplayPaused = p.known, p.frozen.paused
+	in := m.input(seen)
+	r.Frozen = member.ReportFrozen(&in)
 	if p.replayed > 0 {
 		r.Replayed = p.wal[p.replayed-1].lsn
 	}
@@ -55,7 +60,7 @@ func (m *supervisor) describeStandby(r *health.Member, seen *member.Seen) {
 	if m.durable.Sealed.IsZero() {
 		return
 	}
-	if in := m.input(seen); in.ConfirmsSeal() {
+	if in.ConfirmsSeal() {
 		r.Sealed = m.durable.Sealed
 	}
 }

@@ -59,6 +59,7 @@ func (w *World) plan() {
 	}
 	w.planEstate()
 	w.planDamage()
+	w.planLostWrite()
 	skip := map[int]bool{}
 	for _, n := range w.options.Skip {
 		skip[n] = true
@@ -134,6 +135,7 @@ func (w *World) resumeAll() {
 	for _, c := range w.clusters {
 		w.resume(c)
 		w.mendPages(c)
+		w.mendFrozen(c)
 		w.lookIntoOlder(c)
 		if a := c.state().Attempt; a != nil && a.Accepted != nil && a.Accepted.By == "operator" {
 			w.accept(c, c.anyMember().name)

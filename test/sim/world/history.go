@@ -46,6 +46,8 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		}
 	case cmd.Judge != nil:
 		w.judged(c, cmd.Judge)
+	case cmd.Freeze != nil:
+		w.froze(c, cmd.Freeze)
 	case cmd.Sets != nil:
 		w.counts["sets"]++
 	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
@@ -95,9 +97,10 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 		corrupt = ""
 	}
 	if chosen.pg.damage.known && chosen != old {
-		corrupt = chosen.pg.damage.text
+		corrupt = chosen.pg.damage.text + chosen.pg.damage.lost
 	}
 	c.check.Sound(w.now, chosen.name, corrupt, diverged)
+	w.promotedFrozen(c, was, p.Member)
 	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
 	if !p.Clean && was.Attempt.To != chosen.name {
 		c.check.Left(w.now, chosen.name, w.net.sites[chosen.host.node] == w.net.sites[old.host.node] || c.mayLeave(was.Attempt))
@@ -139,7 +142,7 @@ func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Pr
 	var others []invariant.Candidate
 	for _, m := range c.members {
 		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead ||
-			m.pg.damage.text != "" {
+			m.pg.damage.text != "" || c.freezes[m.name] != "" && c.freezes[m.name] == was.Members[m.name].Incarnation {
 			continue
 		}
 		if !c.candidate(m, was).Home && !c.mayLeave(was.Attempt) {

@@ -14,6 +14,7 @@ type record struct {
 	lsn      platform.LSN // where it ends
 	timeline platform.Timeline
 	commit   uint64 // a client's write; 0 for anything else
+	image    string // of a page that the primary's disk has lost a write of; "" for none
 }
 
 // postgres is one data directory and the instance on it.
@@ -28,6 +29,7 @@ type postgres struct {
 	rottenAt         time.Duration
 	restored         bool // its disk is older than the one it had once
 	damage           damage
+	frozen           frozen
 	wal              []*record
 	own              bool // no other server appends to the array behind wal
 	asPrimary, clean bool
@@ -94,12 +96,12 @@ func (p *postgres) history() platform.History {
 }
 
 func (p *postgres) append(timeline platform.Timeline, commit uint64) *record {
-	r := &record{p.end() + platform.LSN(8+8*p.w.rand.IntN(20)), timeline, commit}
+	r := &record{lsn: p.end() + platform.LSN(8+8*p.w.rand.IntN(20)), timeline: timeline, commit: commit}
 	if !p.own {
 		p.wal, p.own = slices.Clip(p.wal), true
 	}
 	p.wal = append(p.wal, r)
-	p.replayed = len(p.wal)
+	p.replays(len(p.wal))
 	return r
 }
 
@@ -123,11 +125,12 @@ func (p *postgres) abortClone() {
 
 // startStandby begins replay at the last restart point: until it waits for WAL at the end, its position understates. A wanted delay of
 // replay is a conflict here, which no seal lifts: the real seal lifts a delay where the end is unknown.
-func (p *postgres) startStandby() {
+func (p *postgres) startStandby(frozen bool) {
 	p.life++
 	p.running, p.primary, p.stopping, p.clean, p.asPrimary = true, false, false, false, false
 	p.waiting = p.set.Acks > 0
-	p.replayed, p.received, p.known, p.lastStream = max(min(1, len(p.wal)), len(p.wal)-p.w.rand.IntN(40)), false, false, p.w.now
+	to := p.hold(frozen)
+	p.replayed, p.received, p.known, p.lastStream = max(min(1, to), to-p.w.rand.IntN(40)), false, false, p.w.now
 	p.recover(p.life, p.w.span(50*time.Millisecond, 800*time.Millisecond))
 	p.receive()
 }
@@ -136,11 +139,15 @@ func (p *postgres) startStandby() {
 func (p *postgres) recover(life int, d time.Duration) {
 	p.w.after(d, func() {
 		switch {
-		case p.life != life || p.primary:
+		case p.life != life || p.primary || p.frozen.paused:
 		case p.conflict > p.w.now:
 			p.recover(life, p.conflict-p.w.now)
+		case p.frozen.held:
+			p.replays(max(p.replayed, min(p.frozen.furthest, len(p.wal))))
+			p.frozen.paused = true
 		default:
-			p.replayed, p.known = len(p.wal), true
+			p.replays(len(p.wal))
+			p.known = true
 		}
 	})
 }
@@ -157,6 +164,8 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 
 // promote ends what blocks replay, replays to the end, and continues on the timeline.
 func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
+	p.replays(len(p.wal))
+	p.frozen.paused = false
 	p.primary, p.receiver, p.conflict, p.senders = true, nil, 0, nil // who streamed from the standby asks anew
 	p.takeWrites(epoch)
 	p.append(max(timeline, p.timeline()+1), 0)
@@ -178,6 +187,7 @@ func (p *postgres) crash() {
 	}
 	p.life++
 	p.running, p.primary, p.stopping, p.adoptable, p.receiver = false, false, false, false, nil
+	p.frozen.paused, p.frozen.held = false, false
 	p.senders, p.waits, p.hung = nil, nil, 0
 	p.damage.counted = false
 	if p.onEnd != nil {
@@ -288,6 +298,7 @@ func (p *postgres) seeStandby(s member.Seen) member.Seen {
 		s.Position = p.end()
 	}
 	s.Upstream, s.Application = p.pointed, p.settings
+	s.Paused, s.Held = p.frozen.paused, p.frozen.held
 	s.Known, s.Receiver = p.known, p.receiver != nil
 	s.Streaming = s.Receiver
 	return s

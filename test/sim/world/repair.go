@@ -76,6 +76,7 @@ func (m *supervisor) rewind(act member.Act) bool {
 	leftOut := m.discard(p.wal, n)
 	p.wal, p.own = slices.Clip(p.wal[:n]), false
 	p.asPrimary, p.clean = false, false
+	p.replayed, p.frozen.furthest = min(p.replayed, n), min(p.frozen.furthest, n)
 	m.rename(act, leftOut)
 	return n > 0
 }
@@ -93,6 +94,7 @@ func (m *supervisor) clone(act member.Act, wanted bool) bool {
 		return false
 	}
 	p.present, p.busy = true, false
+	p.damage = damage{lost: up.damage.lost} // a copy has every page, and no checksum shows this
 	p.wal, p.own = slices.Clip(up.wal), false
 	m.rename(act, m.discard(m.aside, common(m.aside, up.wal)))
 	m.aside = nil
@@ -123,7 +125,9 @@ func (m *supervisor) discard(wal []*record, n int) *health.Discard {
 func (m *supervisor) rename(act member.Act, leftOut *health.Discard) {
 	d := act.Durable
 	d.SystemID, d.Discarded = systemID, leftOut
-	d.Rename(m.goal.Incarnation)
+	if d.Rename(m.goal.Incarnation); act.Kind == member.Clone {
+		d.Replace(m.goal.Incarnation)
+	}
 	m.keep(d)
 	if m.leftOut = ""; leftOut != nil {
 		m.leftOut = fmt.Sprintf("WAL %s to %s of timeline %d", leftOut.From, leftOut.To, leftOut.Timeline)

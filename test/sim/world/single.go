@@ -195,8 +195,8 @@ func (p *postgres) block(d time.Duration) {
 	p.conflict = max(p.conflict, p.w.now+d)
 	life := p.life
 	p.w.later(d, func() {
-		if p.life == life && p.running && !p.primary && p.known && p.conflict <= p.w.now {
-			p.replayed = len(p.wal)
+		if p.life == life && p.running && !p.primary && p.known && p.conflict <= p.w.now && !p.frozen.paused {
+			p.replays(len(p.wal))
 		}
 	})
 }

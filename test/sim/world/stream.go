@@ -37,7 +37,7 @@ func (p *postgres) receive() {
 			p.receiver = nil
 		}
 	}
-	if p.receiver == nil && p.upstream != nil && p.known && !busy {
+	if p.receiver == nil && p.upstream != nil && p.known && !busy && !p.frozen.paused {
 		p.connect()
 	}
 }
@@ -158,8 +158,8 @@ func (a *acknowledging) happen() { a.from.acknowledged(a.connection, a.flush) }
 type replaying taking
 
 func (r *replaying) happen() {
-	if p := r.to; p.running && !p.primary && p.known && p.conflict <= p.w.now {
-		p.replayed = max(p.replayed, min(len(r.wal), len(p.wal)))
+	if p := r.to; p.running && !p.primary && p.known && p.conflict <= p.w.now && !p.frozen.paused {
+		p.replays(max(p.replayed, min(len(r.wal), len(p.wal))))
 	}
 }
 

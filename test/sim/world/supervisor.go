@@ -42,16 +42,19 @@ type run struct {
 	verify   string // for whose sake all pages are being read, or were; see platform.Goal.Verify
 	scanned  string // the same, once those of the data of that incarnation have been read without a finding
 	of       string
-	needs    string
-	failed   string            // what failed last
-	report   *[1]health.Member // the last look
-	sent     bool              // report is part of one that was sent, which nobody edits
-	cancel   bool              // the act under way is not wanted any more
-	acting   bool
-	waitTill time.Duration // after a failed act
-	promised member.Promised
-	promises member.Promises
-	asking   map[string]*asking // by member
+	// compared is what this run has found by comparing all members, while its data was that of an incarnation; nil for nothing.
+	compared   *health.Comparison
+	comparedOf string
+	needs      string
+	failed     string            // what failed last
+	report     *[1]health.Member // the last look
+	sent       bool              // report is part of one that was sent, which nobody edits
+	cancel     bool              // the act under way is not wanted any more
+	acting     bool
+	waitTill   time.Duration // after a failed act
+	promised   member.Promised
+	promises   member.Promises
+	asking     map[string]*asking // by member
 	// keptUnder is the version of the goals of which kept is what this run would write, "" for none.
 	keptUnder string
 	seen      member.Seen // the last look that was answered
