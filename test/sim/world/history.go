@@ -113,11 +113,16 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	switch {
 	case chosen == old:
 		w.counts["restart in place"]++
-	case p.Clean && chosen.pg.present: // its disk may be lost since it was heard
+	case p.Clean && chosen.pg.present && !chosen.replaced(): // its disk may be lost since it was heard
 		c.check.HandedOver(w.now, old.name, chosen.name, missing(old.pg, chosen.pg))
 	case was.Attempt.To == "" && !p.Clean && !c.check.Excused() && chosen.pg.present:
 		c.check.Chosen(w.now, c.candidate(chosen, was), c.passedOver(chosen, was, p))
 	}
+}
+
+// replaced tells whether the member's disk is an older one than when its agent was last heard: what that has reported is true no more.
+func (m *supervisor) replaced() bool {
+	return m.pg.restored && (!m.host.agent.up || m.host.agent.spoke == 0)
 }
 
 // missing is how many records of one are not in the other.
