@@ -24,3 +24,15 @@ type FrozenPage struct {
 	Same    bool   `json:"same,omitempty"`
 	Detail  string `json:"detail,omitempty"` // for people
 }
+
+// Mended is how the mending of one page of a replica has ended (platform.Mend).
+type Mended struct {
+	Number uint64 `json:"number"` // of the operation
+	Page   string `json:"page"`
+	// Done: the page, or what stands in its place, is a good one. Otherwise nothing was changed.
+	Done   bool   `json:"done,omitempty"`
+	Detail string `json:"detail"`         // for people: what was done, or why not
+	Kept   string `json:"kept,omitempty"` // the ID of what was replaced, in the quarantine
+	// Compared is what comparing the page with the primary's has shown since; nil before that.
+	Compared *FrozenPage `json:"compared,omitempty"`
+}

@@ -33,6 +33,11 @@ var silent = map[string]struct {
 		begins(s, "switchover")
 		return nil
 	}},
+	"mainstay integrity repair": {[]string{"integrity", "repair", "feed-e2", "--relation", "orders", "--block", "4"},
+		func(b *bench, s *server) []string {
+			mends(b, s)
+			return nil
+		}},
 	"mainstay site switchover": {[]string{"site", "switchover", "--to", "west"}, moves},
 	"mainstay site retry":      {[]string{"site", "retry"}, moves},
 	"mainstay site undo":       {[]string{"site", "undo"}, moves},

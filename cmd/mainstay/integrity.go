@@ -16,9 +16,9 @@ func (p *program) integrityVerb() *cobra.Command {
 		Short: "Check data for damage, and decide about what was found",
 		Long: `Check data for damage, and decide about what was found. A member is excluded, and not promoted, once PostgreSQL or the
 agent's scan has read pages that do not match their checksums. A replica is then rebuilt; a primary is reported with the
-replicas that can take over.`,
+replicas that can take over. A replica's replay is frozen once a comparison speaks against its primary's page.`,
 		Example: "  mainstay integrity show\n  mainstay integrity check feed\n  mainstay integrity scan /var/lib/postgresql/15/main",
-	}, p.integrityShowVerb(), p.integrityCheckVerb(), p.scanVerb(), p.clearVerb(), p.releaseVerb())
+	}, p.integrityShowVerb(), p.integrityCheckVerb(), p.scanVerb(), p.clearVerb(), p.releaseVerb(), p.repairVerb())
 }
 
 func (p *program) clearVerb() *cobra.Command {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"mainstay/controller/identity"
+	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -99,4 +101,33 @@ func TestIntegrityRelease(t *testing.T) {
 	b.want(exitRefused, []string{"integrity", "release", "feed-e2", "--reason", "x"}, "a lost write", "no terminal")
 	b.want(exitDone, []string{"integrity", "release", "feed", "--reason", "x", "--dry-run"}, "a lost write", "nothing was changed")
 	b.want(exitDone, []string{"integrity", "release", "feed-e2", "--reason", "x", "--yes"}, "released: feed-e2")
+}
+
+// mends answers a repair of feed-e2, as its agent and a leader.
+func mends(b *bench, s *server) {
+	agent := b.server(identity.RoleAgent, "db-e2")
+	st := statusOf("127.0.0.1:1")
+	st.Hosts = append(st.Hosts, wire.HostStatus{Name: st.Clusters[0].Members[1].Host, Address: agent.address})
+	s.answer("GET /v1/status", http.StatusOK, st)
+	agent.answer("POST /v1/integrity/feed-e2/mend", http.StatusOK, wire.MendPlan{Page: "base/5/7 block 4", Relation: "postgres.public.orders",
+		From: "feed-e1", Steps: []string{"stop PostgreSQL on feed-e2"}})
+	s.answer("POST /v1/clusters/feed/integrity/repair", http.StatusOK, wire.OperationAnswer{Operation: "feed-7", Target: "feed-e2",
+		Plan: []string{"commits have enough other replicas"}})
+}
+
+func TestIntegrityRepair(t *testing.T) {
+	b, s := leader(t)
+	mends(b, s)
+	repair := func(more ...string) []string {
+		return append([]string{"integrity", "repair", "feed-e2", "--relation", "orders", "--block", "4"}, more...)
+	}
+	b.want(exitUsage, []string{"integrity", "repair", "feed-e2", "--block", "4"}, "--relation is missing")
+	b.want(exitUsage, []string{"integrity", "repair", "feed-e2", "--relation", "orders"}, "--block is missing")
+	b.want(exitUsage, repair("--fork", "init"), "want main, fsm or vm")
+	b.want(exitRefused, []string{"integrity", "repair", "feed-e9", "--relation", "orders", "--block", "4"}, "there is no member feed-e9")
+	b.want(exitDone, repair("--dry-run"), "base/5/7 block 4 is of postgres.public.orders", "stop PostgreSQL on feed-e2",
+		"commits have enough other replicas", "nothing was changed")
+	s.answer("GET /v1/clusters/feed/operations/feed-7", http.StatusOK, wire.HistoryAnswer{Operations: []state.Operation{{ID: "feed-7",
+		Cluster: "feed", Kind: state.Mending, Result: state.Done, Outcome: "it is the page of feed-e1 now"}}})
+	b.want(exitDone, repair("--yes"), "it is the page of feed-e1 now")
 }

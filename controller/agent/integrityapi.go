@@ -44,6 +44,8 @@ func (a *api) integrityAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/integrity/{member}/where", a.handleAt(questions, agents, whereBound, a.compareWhere))
 	mux.HandleFunc("POST /v1/integrity/{member}/read", a.handleAt(questions, agents, readBound, a.compareRead))
 	mux.HandleFunc("POST /v1/integrity/{member}/transactions", a.handleAt(questions, agents, readBound, a.compareTransactions))
+	mux.HandleFunc("POST /v1/integrity/{member}/page", a.handleAt(questions, agents, whereBound, a.readPage))
+	mux.HandleFunc("POST /v1/integrity/{member}/mend", a.handleAt(checks, people[:1], readBound, a.planMend))
 	mux.HandleFunc("GET /v1/integrity/{member}", a.handleAt(checks, people, checkBound, a.integrity))
 	mux.HandleFunc("POST /v1/integrity/{member}/compare", a.handleAt(checks, people[:1], checkBound, a.beginComparison))
 	mux.HandleFunc("POST /v1/integrity/{member}/scan", a.handleAt(checks, people[:1], checkBound, a.beginScan))
@@ -58,14 +60,22 @@ type comparedFiles interface {
 	CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
 	CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) ([]compare.Status, compare.Where, error)
 	CompareEnd(by string)
+	ComparePage(ctx context.Context, b integrity.Block) (compare.PageAnswer, error)
 }
 
 // filesOf are those of the host's members; nil for none of that name.
 func (a *Agent) filesOf(member string) comparedFiles {
 	if m := a.lookUp(member); m != nil {
-		return m
+		return ownFiles{m}
 	}
 	return nil
+}
+
+// ownFiles are a member's files.
+type ownFiles struct{ *supervisor.Supervisor }
+
+func (m ownFiles) ComparePage(ctx context.Context, b integrity.Block) (compare.PageAnswer, error) {
+	return supervisor.ReadPage(ctx, m.Supervisor, b)
 }
 
 func decodeCheck(r *http.Request, into any) error {
@@ -171,6 +181,36 @@ func (a *api) compareTransactions(ctx context.Context, who identity.ID, r *http.
 	return compare.StatusAnswer{Where: at, Pages: all}, unready(err)
 }
 
+func (a *api) readPage(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req compare.PageRequest
+	m, err := a.askedByPeer(who, r, &req, func() string { return req.From })
+	if err != nil {
+		return nil, err
+	}
+	answer, err := m.ComparePage(ctx, req.Wanted())
+	if errors.Is(err, integrity.ErrNoPage) {
+		return nil, refuse(http.StatusNotFound, "refused", "%v", err)
+	}
+	return answer, unready(err)
+}
+
+// planMend says how a page of a member would be mended, and changes nothing.
+func (a *api) planMend(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
+	m, err := a.asked(r)
+	if err != nil {
+		return nil, err
+	}
+	var req wire.MendRequest
+	if err := decodeCheck(r, &req); err != nil {
+		return nil, err
+	}
+	plan, err := supervisor.PlanMend(ctx, m, req)
+	if no := (*supervisor.NotMendedError)(nil); errors.As(err, &no) {
+		return nil, refuse(http.StatusConflict, "refused", "%v", err)
+	}
+	return plan, unready(err)
+}
+
 // integrity is what this agent knows of a member's data.
 func (a *api) integrity(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
 	m, err := a.asked(r)
@@ -263,6 +303,11 @@ func (p *peerFiles) List(ctx context.Context) (l compare.Listing, err error) {
 
 func (p *peerFiles) Where(ctx context.Context) (at compare.Where, err error) {
 	return at, p.ask(ctx, "where", compare.ListRequest{From: p.from}, &at)
+}
+
+// Page asks for one page.
+func (p *peerFiles) Page(ctx context.Context, b integrity.Block) (answer compare.PageAnswer, err error) {
+	return answer, p.ask(ctx, "page", compare.NewPageRequest(p.from, b), &answer)
 }
 
 func (p *peerFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,15 @@ func (s *shelf) CompareTransactions(ctx context.Context, by string, _ int, want 
 func (s *shelf) Transactions(ctx context.Context, want compare.Transactions) ([]compare.Status, compare.Where, int64, error) {
 	all, at, err := s.CompareTransactions(ctx, "feed-e2", 0, want)
 	return all, at, 0, err
+}
+
+func (s *shelf) ComparePage(ctx context.Context, b integrity.Block) (a compare.PageAnswer, err error) {
+	if b.Number >= shelfPages {
+		return a, integrity.ErrNoPage
+	}
+	a.Where, err = s.CompareWhere(ctx, "feed-e2")
+	a.Page = []byte{1, byte(b.Number)}
+	return a, err
 }
 
 func (s *shelf) Name() string { return "feed-e2" }
@@ -206,3 +216,39 @@ func TestIntegrityAPIRoles(t *testing.T) {
 		}
 	}
 }
+
+// TestPageOfAnotherAgent: an agent gets one page of a member, for a member of its own of the same cluster; nobody else does.
+func TestPageOfAnotherAgent(t *testing.T) {
+	o := newOffice(t)
+	o.files = func(member string) comparedFiles {
+		if member != "feed-e1" {
+			return nil
+		}
+		return &shelf{}
+	}
+	at := integrity.Block{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Number: 7}
+	ask := func(role, host, member, from string, b integrity.Block) (compare.PageAnswer, error) {
+		client := wire.NewClient([]string{o.address}, o.store(role, host).ClientConfig(identity.RoleAgent, "db-e1"))
+		defer client.Close()
+		return (&peerFiles{client: client, address: o.address, name: member, from: from}).Page(t.Context(), b)
+	}
+	a, err := ask(identity.RoleAgent, "db-e2", "feed-e1", "feed-e2", at)
+	if check(t, err); !slices.Equal(a.Page, []byte{1, 7}) || a.SystemID == "" {
+		t.Errorf("%+v", a)
+	}
+	beyond := at
+	beyond.Number = shelfPages
+	for name, err := range map[string]error{
+		"of a page that is not there":   second(ask(identity.RoleAgent, "db-e2", "feed-e1", "feed-e2", beyond)),
+		"for a member of another host":  second(ask(identity.RoleAgent, "db-e2", "feed-e1", "feed-w1", at)),
+		"of a member that is not here":  second(ask(identity.RoleAgent, "db-e2", "feed-e9", "feed-e2", at)),
+		"by an operator":                second(ask(identity.RoleOperator, "ann", "feed-e1", "feed-e2", at)),
+		"for a member of another agent": second(ask(identity.RoleAgent, "db-x1", "feed-e1", "feed-e2", at)),
+	} {
+		if no := (*wire.RefusalError)(nil); !errors.As(err, &no) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func second(_ compare.PageAnswer, err error) error { return err }

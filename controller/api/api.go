@@ -137,6 +137,7 @@ func (a *API) routes() []route {
 		{"POST /v1/clusters/{cluster}/ack", operators, 2 * short, a.ack},
 		{"POST /v1/clusters/{cluster}/integrity/clear", operators, 2 * short, a.clearDamage},
 		{"POST /v1/clusters/{cluster}/integrity/release", operators, 2 * short, a.release},
+		{"POST /v1/clusters/{cluster}/integrity/repair", operators, 2 * short, a.repair},
 		{"POST /v1/operations/{id}/approve", operators, 2 * short, a.approve},
 		{"GET /v1/site-switchovers", viewers, short, a.siteSwitchovers},
 		{"POST /v1/site-switchovers", operators, 2 * short, a.siteSwitchover},

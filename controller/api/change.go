@@ -44,6 +44,7 @@ func (a *API) subjectOf(ctx context.Context, q *request) (*subject, error) {
 type planned struct {
 	cmd    state.Command
 	number platform.Epoch // of the attempt, to find its operation
+	mends  string         // the member of which a page is mended, likewise; "" for none
 	answer wire.OperationAnswer
 }
 
@@ -67,6 +68,9 @@ func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*s
 		err = a.Loop.Submit(ctx, p.cmd)
 		if err == nil {
 			p.answer.Operation = a.operationOf(s.c.Name, p.number)
+			if m := a.States.State().Clusters[s.c.Name].Members[p.mends]; m != nil && m.Mend != nil {
+				p.answer.Operation = m.Mend.Operation
+			}
 			return p.answer, nil
 		}
 		if !errors.Is(err, state.ErrMoved) || try == proposeTries {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mainstay/controller/decide"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
@@ -79,4 +80,47 @@ func (s *subject) release(req wire.ReleaseRequest) (planned, error) {
 	plan = append(plan, "no replica is frozen for that evidence again")
 	return planned{cmd: state.Command{Freeze: &state.FreezeMember{Release: names, Reason: strings.TrimSpace(req.Reason)}},
 		answer: wire.OperationAnswer{Plan: plan}}, nil
+}
+
+// repair has a page of a replica mended by its agent. The agent's plan has the page and the donor.
+func (a *API) repair(ctx context.Context, q *request) (any, error) {
+	var req wire.RepairRequest
+	if err := q.body(&req); err != nil {
+		return nil, err
+	}
+	switch {
+	case req.Member == "":
+		return nil, badRequest(`field "member" is missing: name the replica`)
+	case req.Page == "":
+		return nil, badRequest(`field "page" is missing: its agent's plan has it`)
+	}
+	return a.propose(ctx, q, req.DryRun, func(s *subject) (planned, error) { return s.repair(req) })
+}
+
+func (s *subject) repair(req wire.RepairRequest) (planned, error) {
+	m := s.c.Members[req.Member]
+	switch {
+	case m == nil || s.conf.Member(req.Member) == nil:
+		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.Member, strings.Join(s.conf.Names(), ", "))
+	case req.Member == s.c.Primary:
+		return planned{}, refused("%s is the primary, and a page is mended on a replica: run `mainstay switchover %s` first", req.Member,
+			s.c.Name)
+	case req.From != "" && s.c.Members[req.From] == nil:
+		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.From, strings.Join(s.conf.Names(), ", "))
+	}
+	if err := s.quiet(); err != nil {
+		return planned{}, err
+	}
+	if bad := decide.CheckMend(s.snapshot.Input, s.c.Name, req.Member, req.From); len(bad) > 0 {
+		return planned{}, refused("no page of %s is mended now: %s", req.Member, strings.Join(decide.Texts(bad), "; "))
+	}
+	p := planned{mends: req.Member, cmd: state.Command{Mend: &state.MendPage{Member: req.Member, Incarnation: m.Incarnation, Page: req.Page,
+		From: req.From, Reason: "mend " + req.Page + " of " + req.Member}}}
+	p.answer.Target = req.Member
+	p.answer.Plan = []string{"while " + req.Member + " is stopped, commits have enough other replicas"}
+	if m.Excluded != "" {
+		p.answer.Warnings = []string{req.Member + " stays excluded: " + m.Excluded + "; once a scan and a comparison find nothing, run " +
+			"`mainstay integrity clear`"}
+	}
+	return p, nil
 }

@@ -67,3 +67,30 @@ func TestRelease(t *testing.T) {
 		t.Errorf("its promotion: %+v, %v", p.answer.Warnings, err)
 	}
 }
+
+// TestRepair: a page of a replica is mended where commits can do without it; a primary's is not, and the next command is named.
+func TestRepair(t *testing.T) {
+	s := subjectWith(t, func(_, _ *health.Member) {})
+	m := s.c.Members["m2"]
+	repair := func(member, from string) (planned, error) {
+		return s.repair(wire.RepairRequest{Member: member, Page: "base/5/7 block 3", From: from})
+	}
+	for what, c := range map[string]struct{ member, from, want string }{
+		"a stranger":          {"m9", "m1", "it has m1, m2"},
+		"the primary":         {"m1", "m2", "run `mainstay switchover " + s.c.Name + "` first"},
+		"a stranger's page":   {"m2", "m9", "has no member m9"},
+		"one that is needed":  {"m2", "m1", "commits have enough other replicas"},
+		"a map of one needed": {"m2", "", "commits have enough other replicas"},
+	} {
+		if _, err := repair(c.member, c.from); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", what, err, c.want)
+		}
+	}
+	s.conf.Durability.Acks, s.c.Sets[len(s.c.Sets)-1].Acks = 0, 0
+	m.Excluded = "bad pages"
+	p, err := repair("m2", "m1")
+	if err != nil || p.cmd.Mend == nil || p.cmd.Mend.Member != "m2" || p.cmd.Mend.From != "m1" || p.cmd.Mend.Incarnation != m.Incarnation ||
+		p.mends != "m2" || len(p.answer.Warnings) != 1 || !strings.Contains(p.answer.Warnings[0], "stays excluded: bad pages") {
+		t.Errorf("it can be spared: %+v, %v", p, err)
+	}
+}

@@ -27,6 +27,8 @@ const (
 	guardNotArmed       condition = "guard not armed"
 	setShort            condition = "durability set short"
 	upstreamAway        condition = "upstream away"
+	mendWaits           condition = "mending of a page"
+	mendCompares        condition = "mended page is not compared"
 	lineCut             condition = "line to the primary cut"
 	recoveryHangs       condition = "recovery hangs"
 	slotsNotSynced      condition = "failover slots not synchronised"

@@ -108,6 +108,10 @@
 // the data is consistent; a resume there would promote, and nothing but a start without the target ends that hold (member.thaw). It
 // is frozen only where a failover and commits can do without it: a paused standby asks for no new stream.
 //
+// One page of a stopped replica may be replaced by another member's (mend.go, supervisor.fits): a server replays from its control file's
+// redo position on, so the page must have all changes up to there and none behind, whatever the LSN of the page that it replaces. Old and
+// new page are on the agent's disk before the first byte is written, and a start completes what was interrupted.
+//
 // # Following a new primary
 //
 // A standby past the fork is refused by the new primary, but not before the flush position that it names has counted as an

@@ -83,7 +83,8 @@ func (v *clusterView) freeze() (*state.Command, Reason) {
 func (v *clusterView) toFreeze(a accusation) (names []string) {
 	for _, name := range a.good {
 		r, m := v.fresh(name), v.c.Members[name]
-		if m.HasStreamed && m.Frozen() == nil && r.Incarnation == m.Incarnation && r.Role == health.RoleStandby && !v.conf.Member(name).Leaving {
+		if m.HasStreamed && m.Frozen() == nil && m.Mend == nil && r.Incarnation == m.Incarnation && r.Role == health.RoleStandby &&
+			!v.conf.Member(name).Leaving {
 			names = append(names, name)
 		}
 	}

@@ -134,7 +134,7 @@ func (v *clusterView) damageProblem(name, why string) {
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.
 func (v *clusterView) mayRepair(p, r *health.Member) bool {
 	m := v.c.Members[r.Name]
-	if m.Frozen() != nil {
+	if m.Frozen() != nil || m.Mend != nil {
 		return false
 	}
 	damaged := m.DamagedAs != "" && (m.DamagedAs == m.Incarnation || r.Had(m.DamagedAs))

@@ -56,6 +56,9 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	if cmd, why := v.judge(); cmd != nil {
 		return cmd, why
 	}
+	if cmd, why := v.mend(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := v.leaveDamage(); cmd != nil {
 		return cmd, why
 	}

@@ -95,6 +95,14 @@ var (
 		"no member is left but {names}, whose replay is frozen ({detail}). To promote it replays all WAL that it has, with what may carry the " +
 			"damage over; to stop short of that would lose commits that were acknowledged, and Mainstay does not. Read the good page there first " +
 			"if you need it; then `mainstay failover {cluster} --to {member} --accept-loss REASON` promotes it"}
+	mendEnded       = Code{"MendEnded", "{detail}"}
+	mendCompared    = Code{"MendCompared", "compared again, {detail}"}
+	mendNotCompared = Code{"MendNotCompared", "it was not compared again: run `mainstay integrity check`"}
+	mendOvertaken   = Code{"MendOvertaken", "nothing is known of the page: {member} has become the primary, or has other data by now"}
+	mendTooLong     = Code{"MendTooLong",
+		"the agent of {member} has not told how it went within {for}: its log says which page is in place; an agent of an earlier build " +
+			"cannot mend pages"}
+	mendNotSpared        = Code{"MendNotSpared", "{member} must be stopped for it, and can be once {detail}"}
 	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
 	olderCopy            = Code{"OlderCopy", "host {other} came back with an older copy of its disk, which may lack what it acknowledged"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}

@@ -22,7 +22,8 @@ func ChangeOf(old, next *platform.Goal) Change {
 		return Different
 	case len(old.Sets) != len(next.Sets) || old.Opened != next.Opened || old.Incarnation != next.Incarnation || old.Paused != next.Paused ||
 		old.Checkpoint != next.Checkpoint || old.Damaged != next.Damaged || old.Damage != next.Damage ||
-		old.Verify != next.Verify || !sameFreeze(old.Freeze, next.Freeze):
+		old.Verify != next.Verify || !sameFreeze(old.Freeze, next.Freeze) ||
+		(old.Mend == nil) != (next.Mend == nil) || old.Mend != nil && *old.Mend != *next.Mend:
 		return Detail
 	}
 	return Unchanged

@@ -42,6 +42,8 @@ type Durable struct {
 	AlterSystem bool `json:"alterSystem,omitempty"`
 	// Frozen is the incarnation of the data whose replay the agent has paused, or may have; "" for none. An operator's own pause is not ended.
 	Frozen string `json:"frozen,omitempty"`
+	// Mended is how the last mending of a page of the data has ended; nil for none.
+	Mended *health.Mended `json:"mended,omitempty"`
 	// Discarded records the data that the last rewind or rebuild discarded (S9).
 	Discarded *health.Discard `json:"discarded,omitempty"`
 }
@@ -62,7 +64,7 @@ func (d *Durable) Rename(incarnation string) {
 // Replace gives a whole copy, which has taken the place of the data, its incarnation.
 func (d *Durable) Replace(incarnation string) {
 	d.Rename(incarnation)
-	d.Lineage = ""
+	d.Lineage, d.Mended = "", nil
 }
 
 // Seen is the last observation of the member.
@@ -191,6 +193,7 @@ const (
 	Clone        Kind = "clone"         // the replaced data is kept (S9)
 	Freeze       Kind = "freeze"        // pause a standby's replay, and wait until it has paused
 	Thaw         Kind = "thaw"          // resume it
+	Mend         Kind = "mend"          // replace one page of a stopped replica
 	Adopt        Kind = "adopt"         // apply Mainstay's settings to a running server without a restart
 	Disarm       Kind = "disarm"        // disarm guards that killed a standby
 	Release      Kind = "release"       // leave it running, without guards, and forget it

@@ -60,6 +60,8 @@ func (in *Input) streaming() Act {
 		return freeze(in)
 	case thaws(in):
 		return thaw(in)
+	case mends(in):
+		return mend(in)
 	case in.damaged() && g.Incarnation != d.Incarnation:
 		return in.giveUp()
 	case in.Seen.Data == health.DataEmpty:

@@ -128,6 +128,8 @@ type DamageGoal struct {
 	// Verify asks a replica that may replace a damaged primary to read all its own files at once, from the beginning; it names that primary's
 	// data. "" for none. See health.Scan.For.
 	Verify string `json:"verify,omitempty"`
+	// Mend wants one page of that data replaced; nil for none.
+	Mend *Mend `json:"mend,omitempty"`
 	// Freeze wants the replay of that data paused, though it continues receiving; nil: it may replay.
 	Freeze *Freeze `json:"freeze,omitempty"`
 }
@@ -143,4 +145,17 @@ type Freeze struct {
 // Frozen tells whether data of that name must not replay.
 func (g *DamageGoal) Frozen(incarnation string) bool {
 	return g.Freeze != nil && incarnation != "" && g.Freeze.Incarnation == incarnation
+}
+
+// Mend replaces one damaged page of a stopped replica by a member's good one.
+type Mend struct {
+	Number      uint64 `json:"number"` // of the operation; none is used twice
+	Incarnation string `json:"incarnation"`
+	Page        string `json:"page"` // as a comparison names it
+	From        string `json:"from"` // the member whose page it gets; "" where the page is made anew
+}
+
+// Mends tells whether a page of data of that name is to be replaced by an operation that is not the last one done.
+func (g *DamageGoal) Mends(incarnation string, done uint64) bool {
+	return g.Mend != nil && incarnation != "" && g.Mend.Incarnation == incarnation && g.Mend.Number != done
 }

@@ -137,7 +137,7 @@ func (q store) read(id string) (p wire.Piece, err error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return p, fmt.Errorf("%s is damaged: %w; inspect that folder, and move it away to continue", path, err)
 	}
-	if p.How == wire.Rewound {
+	if p.How != wire.Rebuilt {
 		p.Place = filepath.Dir(path) // the agent's folder may have been moved
 	}
 	if _, err := os.Lstat(p.Place); errors.Is(err, fs.ErrNotExist) {

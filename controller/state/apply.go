@@ -114,6 +114,8 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyJudge
 	case c.Freeze != nil:
 		return applyFreeze
+	case c.Mend != nil:
+		return applyMend
 	case c.Stream != nil:
 		return applyStream
 	case c.Approve != nil:

@@ -51,6 +51,7 @@ type Command struct {
 	RemoveLeaving *RemoveLeaving    `json:"left,omitempty"`
 	Judge         *Judge            `json:"judge,omitempty"`
 	Freeze        *FreezeMember     `json:"freeze,omitempty"`
+	Mend          *MendPage         `json:"mend,omitempty"`
 }
 
 // Barrier changes nothing: it shows that its term's leader still leads when it is committed (L1).

@@ -82,6 +82,8 @@ func applyFreeze(_ *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: the data of %s is not %s", c.Name, f.Member, f.Incarnation)
 	case m.Frozen() != nil:
 		return fmt.Errorf("cluster %s: %s is frozen already", c.Name, f.Member)
+	case m.Mend != nil:
+		return fmt.Errorf("cluster %s: a page of %s is being mended", c.Name, f.Member)
 	case c.Released(f.For):
 		return fmt.Errorf("cluster %s: an operator has released what was frozen for %s", c.Name, f.For)
 	case f.For == "" || f.Why == "":

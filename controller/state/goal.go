@@ -43,7 +43,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		s.primaryGoal(c, &g)
 		return g
 	}
-	g.Kind, g.Freeze = platform.GoalReplica, c.freezeGoal(member)
+	g.Kind, g.Freeze, g.Mend = platform.GoalReplica, c.freezeGoal(member), c.Members[member].mendGoal()
 	if g.Damaged = c.Members[member].DamagedAs; c.Members[c.Primary].Excluded+c.Members[c.Primary].Cleared == "" {
 		g.Damage = c.Members[member].Excluded
 	}

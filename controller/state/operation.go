@@ -26,6 +26,8 @@ const (
 	Rejoin     OperationKind = "rejoin"
 	// Verdict is what became known of a member's data, or an operator's decision about it.
 	Verdict OperationKind = "verdict"
+	// Mending is the replacement of one damaged page of a replica.
+	Mending OperationKind = "mending"
 	// Recovery is a new generation of controllers.
 	Recovery OperationKind = "recovery"
 	// SiteSwitchover moves all clusters and apps to one site.
@@ -33,7 +35,7 @@ const (
 )
 
 // Beside tells whether operations of that kind concern one member, and run beside changes of the primary.
-func (k OperationKind) Beside() bool { return k == Rejoin || k == Verdict }
+func (k OperationKind) Beside() bool { return k == Rejoin || k == Verdict || k == Mending }
 
 // Result is how an operation ended.
 type Result string

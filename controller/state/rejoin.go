@@ -14,6 +14,9 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 	if m == nil || r.Member == c.Primary {
 		return fmt.Errorf("cluster %s: %s is not a replica", c.Name, r.Member)
 	}
+	if m.Mend != nil {
+		return fmt.Errorf("cluster %s: a page of %s is being mended", c.Name, r.Member)
+	}
 	if f := m.Frozen(); f != nil {
 		return fmt.Errorf("cluster %s: the data of %s is kept, because its replay is frozen (%s); `mainstay integrity release %s` ends that",
 			c.Name, r.Member, f.Why, c.Name)

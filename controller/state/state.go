@@ -148,6 +148,8 @@ type Member struct {
 	ClearedAs string `json:"clearedAs,omitempty"`
 	// Freeze is the last one, which may be of former data, or released (Frozen); nil for none.
 	Freeze *Freeze `json:"freeze,omitempty"`
+	// Mend is the mending of a page that runs, nil for none.
+	Mend *Mend `json:"mend,omitempty"`
 }
 
 // Phase is the progress of an attempt.

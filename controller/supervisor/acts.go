@@ -59,6 +59,8 @@ func (m *actor) do(ctx context.Context, act member.Act, goal platform.Goal) erro
 		return within(ctx, quick, func(ctx context.Context) error { return m.quieten(ctx, pg, goal, act.Durable) })
 	case member.StopReceiver:
 		return within(ctx, quick, func(ctx context.Context) error { return m.stopReceiver(ctx, pg, goal, act.Durable) })
+	case member.Mend:
+		return within(ctx, mendBound, func(ctx context.Context) error { return mender{m}.mend(ctx, pg, goal) })
 	case member.Freeze:
 		return within(ctx, quick, pg.PauseReplay)
 	case member.Thaw:

@@ -228,6 +228,20 @@ func (m *comparer) CompareRead(ctx context.Context, by string, rate int, extents
 	return all, at, err
 }
 
+// page reads one page from the member's disk.
+func (m *comparer) page(ctx context.Context, b integrity.Block) (a compare.PageAnswer, err error) {
+	pg, incarnation, leave, err := m.enter(ctx)
+	if err != nil {
+		return a, err
+	}
+	defer leave()
+	if a.Where, _, err = m.where(ctx, pg, incarnation); err != nil { // the page has all that was written out by then
+		return a, err
+	}
+	a.Page, _, err = m.files.Page(ctx, integrity.Options{Deadline: scanDeadline}, b)
+	return a, err
+}
+
 // CompareTransactions reads a part of pg_xact, at a rate as CompareRead does. The errors are those of CompareList.
 func (m *comparer) CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) (
 	all []compare.Status, at compare.Where, err error) {

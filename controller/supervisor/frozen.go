@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ const (
 	againBound = 2 * time.Minute
 )
 
-// recheck is what comparing the pages of a frozen replica again has shown. shared.mu guards it.
+// recheck is what comparing the pages of a frozen replica again has shown, or a page that was mended. shared.mu guards it.
 type recheck struct {
 	of    string // the data and pages it is about
 	pages []health.FrozenPage
@@ -26,16 +27,27 @@ type recheck struct {
 
 // publish puts it into a report of the same data.
 func (c *recheck) publish(r *health.Member, of string) {
-	if r.Frozen != nil && c.of == of {
+	switch {
+	case c.of != of || of == "":
+	case r.Frozen != nil:
 		shown := *r.Frozen
 		shown.Compared = c.pages
 		r.Frozen = &shown
+	case r.Mended != nil && r.Mended.Compared == nil && len(c.pages) == 1:
+		shown := *r.Mended
+		shown.Compared = &c.pages[0]
+		r.Mended = &shown
 	}
 }
 
-// toCompare are the pages of a frozen replica, "" in of while its replay has not paused; called with mu held.
+// toCompare are the pages of a frozen replica once its replay has paused, or the page that an operation has mended once the replica streams
+// again; "" in of for none. Called with mu held.
 func (m *shared) toCompare() (of string, pages []string) {
 	g, f := &m.told.goal, m.view.report.Frozen
+	if d := m.durable.Mended; d != nil && d.Done && d.Compared == nil && g.Mend != nil && g.Mend.Number == d.Number &&
+		m.view.report.Streams() {
+		return fmt.Sprintf("mended %d", d.Number), []string{d.Page}
+	}
 	if f == nil || g.Freeze == nil || f.Incarnation != g.Freeze.Incarnation || len(g.Freeze.Pages) == 0 {
 		return "", nil
 	}
@@ -49,18 +61,19 @@ func compareFrozen(ctx context.Context, m *Supervisor) {
 	for {
 		m.mu.Lock()
 		of, pages := m.toCompare()
+		paused := m.view.report.Frozen != nil
 		done, news, calm := of == "" || m.recheck.of == of, m.news, m.calm()
 		m.mu.Unlock()
 		if !done && calm && boottime.Now() >= due {
 			due = boottime.Now() + againEvery
-			found, err := again(ctx, m, pages)
+			found, err := again(ctx, m, pages, paused)
 			if err == nil {
 				m.mu.Lock()
 				m.recheck = recheck{of, found}
 				m.mu.Unlock()
 				m.o.Host.Report()
 			}
-			m.log.Info("the pages of a frozen replica were compared again", zap.Any("pages", found), zap.Error(err))
+			m.log.Info("pages were compared again", zap.Any("pages", found), zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -70,10 +83,11 @@ func compareFrozen(ctx context.Context, m *Supervisor) {
 	}
 }
 
-func again(ctx context.Context, m *Supervisor, pages []string) ([]health.FrozenPage, error) {
+func again(ctx context.Context, m *Supervisor, pages []string, paused bool) ([]health.FrozenPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, againBound)
 	defer cancel()
 	others, closeAll := m.o.Host.Others(m.o.Name, m.Peers(), nil, 0)
 	defer closeAll()
-	return compare.Again(ctx, append([]compare.Member{ownFiles{comparer: &m.comparer}}, others...), pages, compare.Options{Catalog: m.catalog})
+	return compare.Again(ctx, append([]compare.Member{ownFiles{comparer: &m.comparer}}, others...), pages, paused,
+		compare.Options{Catalog: m.catalog})
 }

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/controller/quarantine"
 	"mainstay/health"
+	"mainstay/health/integrity"
 	"mainstay/health/integrity/compare"
 )
 
@@ -50,6 +51,12 @@ type Quarantine interface {
 	SetAside(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
 	SetAsideBefore(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
 	Answered(member string)
+	KeepPages(r quarantine.Repair, m health.Mended, files map[string][]byte) (id string, err error)
+}
+
+// Donor is another member whose page may take the place of a damaged one.
+type Donor interface {
+	Page(ctx context.Context, b integrity.Block) (compare.PageAnswer, error)
 }
 
 // Options are what a supervisor gets from the agent. They never change.
@@ -67,4 +74,6 @@ type Options struct {
 	Quarantine Quarantine
 	// ScanTurn is of the agent's run and has a capacity of 1: who has filled it may scan. Nil: no member is scanned.
 	ScanTurn chan struct{}
+	// Donor makes the agent of a member answer for one page. Nil: no page is mended.
+	Donor func(from, name string, of platform.Peer) (d Donor, closeAll func())
 }

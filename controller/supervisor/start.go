@@ -24,6 +24,9 @@ func (m *actor) start(ctx context.Context, pg *postgres.Server, goal platform.Go
 			m.log.Warn("the guards may have no launcher; PostgreSQL is then started as the agent's child", zap.Error(err))
 		}
 	}
+	if err := (mender{m}).settleMending(pg); err != nil { // a page must be the old or the new one, and nothing between
+		return err
+	}
 	s, err := settings(pg, goal, act.Durable)
 	if err != nil {
 		return err

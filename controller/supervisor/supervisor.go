@@ -306,7 +306,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	now := boottime.Now()
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
-	r.Lineage = m.durable.Lineage
+	r.Lineage, r.Mended = m.durable.Lineage, m.durable.Mended
 	m.scans.publish(&r, now)
 	m.comparing.publish(&r, now)
 	r.Checks = m.checks(now)

@@ -21,3 +21,28 @@ type CompareRequest struct {
 	// Members are those to compare with; none means all others of the cluster.
 	Members []string `json:"members,omitempty"`
 }
+
+// MendRequest is the body of POST /v1/integrity/{member}/mend of an agent: it asks how a page would be mended, and changes nothing.
+type MendRequest struct {
+	Relation string `json:"relation"` // database, schema and name, or the path of its first file below the data directory
+	Fork     string `json:"fork"`     // main, fsm or vm
+	Block    uint32 `json:"block"`
+	From     string `json:"from,omitempty"` // the member whose page it gets; "" for the one that it streams from
+}
+
+// MendPlan is the answer.
+type MendPlan struct {
+	Page     string   `json:"page"` // as a comparison names it
+	Relation string   `json:"relation"`
+	From     string   `json:"from,omitempty"` // "" where the page is made anew
+	Steps    []string `json:"steps"`
+}
+
+// RepairRequest is the body of POST /v1/clusters/{cluster}/integrity/repair: an operator has a page of a replica mended. Page and From are
+// those of its agent's plan.
+type RepairRequest struct {
+	Member string `json:"member"`
+	Page   string `json:"page"`
+	From   string `json:"from,omitempty"`
+	DryRun bool   `json:"dryRun"`
+}

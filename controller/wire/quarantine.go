@@ -7,6 +7,7 @@ import "mainstay/controller/platform"
 const (
 	Rewound = "rewind"
 	Rebuilt = "rebuild"
+	Mended  = "mending"
 )
 
 // Quarantine is the answer to GET /v1/quarantine of an agent: the data that repairs of its host's members have removed and kept (S9).
@@ -22,7 +23,7 @@ type Piece struct {
 	Cluster string         `json:"cluster"`
 	Member  string         `json:"member"`
 	When    string         `json:"when"`  // RFC 3339, wall clock: for people
-	How     string         `json:"how"`   // Rewound: the WAL is kept; Rebuilt: the whole data directory, unless Reduced
+	How     string         `json:"how"`   // Rewound: the WAL is kept; Rebuilt: the whole data directory, unless Reduced; Mended: a page, or a fork
 	Was     string         `json:"was"`   // the last role of the data: primary or standby
 	Epoch   platform.Epoch `json:"epoch"` // whose history does not contain it
 	// Incarnation is the name of the removed data, Successor that of the data in its place.

@@ -232,9 +232,15 @@ func (tr *trial) loseWrite(t *testing.T, p, member string) {
 	if bytes.Equal(before, block(t, file)) {
 		t.Fatal("the update has changed nothing in the page")
 	}
+	tr.rotten(t, file, before)
+}
+
+// rotten gives a file its second page of before. What a server has in its cache stays as it is.
+func (tr *trial) rotten(t *testing.T, file string, page []byte) {
+	t.Helper()
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	tr.check(t, err)
-	_, err = f.WriteAt(before, damagedAt)
+	_, err = f.WriteAt(page, damagedAt)
 	tr.check(t, err, f.Sync(), f.Close())
 }
 

@@ -114,5 +114,8 @@ func how(p wire.Piece) string {
 	if p.How == wire.Rebuilt {
 		return "a rebuild (the whole data directory)"
 	}
+	if p.How == wire.Mended {
+		return "the mending of a page (the former one)"
+	}
 	return "a rewind"
 }

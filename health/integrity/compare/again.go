@@ -15,8 +15,8 @@ import (
 )
 
 // Again looks once more at pages that a comparison has found, named as Comparison.Accuses names them, and says of each whether the first
-// member has another one than the primary. The first member's replay is paused meanwhile. The errors are those of Run.
-func Again(ctx context.Context, members []Member, pages []string, o Options) ([]health.FrozenPage, error) {
+// member has another one than the primary. paused: the first member's replay is paused. The errors are those of Run.
+func Again(ctx context.Context, members []Member, pages []string, paused bool, o Options) ([]health.FrozenPage, error) {
 	r := newRun(members, o)
 	if len(members) < 2 {
 		return nil, ErrOneMember
@@ -33,7 +33,7 @@ func Again(ctx context.Context, members []Member, pages []string, o Options) ([]
 	var b batch
 	var of []int // which page each extent is
 	for n, name := range pages {
-		at, err := blockOf(name)
+		at, err := BlockOf(name)
 		if found[n].Page = name; err != nil {
 			found[n].Detail = err.Error()
 			continue
@@ -47,20 +47,23 @@ func Again(ctx context.Context, members []Member, pages []string, o Options) ([]
 		one := &found[of[0]]
 		of = of[1:]
 		h := min(redo[0], redo[primary])
-		one.Differs, one.Same, one.Detail = againText(s[0], s[primary], h, r.names[primary])
+		one.Differs, one.Same, one.Detail = againText(s[0], s[primary], h, paused, r.names[primary])
 	})
 	return found, err
 }
 
 // againText says what two pages are to each other. That a comparison has found them settled is known.
-func againText(own, primary page.Summary, h platform.LSN, of string) (differs, same bool, text string) {
+func againText(own, primary page.Summary, h platform.LSN, paused bool, of string) (differs, same bool, text string) {
 	switch o := page.Compare(own, primary, page.Horizon{LSN: h, Seen: h}); o.Verdict {
 	case page.Differs:
 		return true, false, "it still has another page than " + of
 	case page.Equal:
+		if !paused {
+			return false, true, "it has the page of " + of
+		}
 		return false, true, "it has the page of " + of + " by now: the pause came too late, or that page was mended"
 	default:
-		if own.LSN < primary.LSN {
+		if paused && own.LSN < primary.LSN {
 			return true, false, fmt.Sprintf("it has an older page than %s, which has changed its own since", of)
 		}
 		return false, false, "nothing can be told: " + o.Detail
@@ -69,8 +72,11 @@ func againText(own, primary page.Summary, h platform.LSN, of string) (differs, s
 
 var pageName = regexp.MustCompile(`^(global|base/(\d+)|pg_tblspc/(\d+)/[^/]+/(\d+))/(\d+)(?:_([a-z]+))? block (\d+)$`)
 
-// blockOf is the block that pathOf and a number name.
-func blockOf(name string) (b integrity.Block, err error) {
+// PageName is how a comparison names a block.
+func PageName(b integrity.Block) string { return fmt.Sprintf("%s block %d", pathOf(b), b.Number) }
+
+// BlockOf is the block that a comparison names so: the path of a file and a number, without its kind.
+func BlockOf(name string) (b integrity.Block, err error) {
 	m := pageName.FindStringSubmatch(name)
 	if m == nil {
 		return b, fmt.Errorf("%q is no page", name)

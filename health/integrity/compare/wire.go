@@ -30,6 +30,29 @@ type ListRequest struct {
 	End bool `json:"end,omitempty"`
 }
 
+// PageRequest asks an agent for one page of its member, as its disk has it.
+type PageRequest struct {
+	From  string    `json:"from"`
+	Block [5]uint32 `json:"block"` // tablespace, database, relfilenode, fork, block
+}
+
+// NewPageRequest asks for a page.
+func NewPageRequest(from string, b integrity.Block) PageRequest {
+	return PageRequest{From: from, Block: [5]uint32{b.Space, b.Database, b.Node, uint32(b.Fork), b.Number}}
+}
+
+// Wanted is the page that is asked for.
+func (r *PageRequest) Wanted() integrity.Block {
+	return integrity.Block{Relation: integrity.Relation{Space: r.Block[0], Database: r.Block[1], Node: r.Block[2]},
+		Fork: page.Fork(r.Block[3]), Number: r.Block[4]}
+}
+
+// PageAnswer is the page. The redo position was read before it.
+type PageAnswer struct {
+	Where
+	Page []byte `json:"page"`
+}
+
 // packedExtent is tablespace, database, relfilenode, fork, first block, count and access method: there are many.
 type packedExtent [7]uint32
 

@@ -17,7 +17,8 @@ var took = map[member.Kind]time.Duration{
 	member.Kill:      60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
 	member.Quieten: 30 * time.Millisecond, member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond,
-	member.Adopt: 200 * time.Millisecond, member.Freeze: 30 * time.Millisecond, member.Thaw: 30 * time.Millisecond,
+	member.Adopt: 200 * time.Millisecond,
+	member.Mend:  400 * time.Millisecond, member.Freeze: 30 * time.Millisecond, member.Thaw: 30 * time.Millisecond,
 }
 
 // duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.
@@ -159,6 +160,8 @@ func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		if ok = m.receiveNothing() && wanted; ok {
 			m.memory.Apart = m.goal.Epoch
 		}
+	case member.Mend:
+		ok = m.mend(goal)
 	case member.Freeze:
 		ok = wanted && p.pauseReplay()
 	case member.Thaw:

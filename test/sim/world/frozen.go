@@ -45,6 +45,9 @@ func (w *World) loseWrite() string {
 	if w.rand.IntN(3) == 0 {
 		w.later(w.span(3*time.Second, 15*time.Second), func() { w.releaseFrozen(c) })
 	}
+	for range w.rand.IntN(4) {
+		w.later(w.span(0, 15*time.Second), func() { w.repairPage(c) })
+	}
 	return "the disk of " + m.name + " has lost a write"
 }
 
@@ -185,4 +188,26 @@ func (w *World) mendFrozen(c *cluster) {
 // frozenGoal tells whether a goal keeps the present data from replaying.
 func (m *supervisor) frozenGoal(g platform.Goal) bool {
 	return (g.Kind == platform.GoalReplica || g.Kind == platform.GoalSealed) && g.Frozen(m.durable.Incarnation)
+}
+
+// mend replaces a page of a stopped replica: the damaged one, where that is what is wrong with it.
+func (m *supervisor) mend(goal platform.Goal) bool {
+	if m.pg.running || goal.Mend == nil {
+		return false
+	}
+	d := m.durable
+	d.Mended = &health.Mended{Number: goal.Mend.Number, Page: goal.Mend.Page, Done: true, Detail: "mended",
+		Compared: &health.FrozenPage{Page: goal.Mend.Page, Same: true, Detail: "alike"}}
+	m.keep(d)
+	m.w.counts["mended"]++
+	return true
+}
+
+// repairPage is an operator who has a page of a replica mended.
+func (w *World) repairPage(c *cluster) {
+	m, s := c.anyMember(), c.state()
+	if own := s.Members[m.name]; own != nil && s.Primary != "" && m.name != s.Primary {
+		w.ask(state.Command{Cluster: c.name, Mend: &state.MendPage{Member: m.name, Incarnation: own.Incarnation, Page: "base/5/7 block 3",
+			From: s.Primary, Reason: "asked"}})
+	}
 }
