@@ -3,11 +3,9 @@ package agent
 import (
 	"time"
 
-	"mainstay/controller/identity"
 	"mainstay/controller/platform"
 	"mainstay/controller/supervisor"
 	"mainstay/controller/wakeup"
-	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -16,11 +14,7 @@ type host struct{ *Agent }
 
 func (a *Agent) newSupervisor(name string) (*supervisor.Supervisor, error) {
 	return supervisor.New(supervisor.Options{Name: name, Config: a.cfg, Executable: a.opts.Executable, Run: a.clocks.Run(), Begun: a.begun,
-		Log: a.log, Context: a.ctx, Group: a.group, Host: host{a}, Home: a.home, Quarantine: a.quarantine, ScanTurn: a.scanTurn,
-		Donor: func(from, name string, of platform.Peer) (supervisor.Donor, func()) {
-			client := wire.NewClient([]string{of.Address}, a.tls.ClientConfig(identity.RoleAgent, of.Host))
-			return &peerFiles{client: client, address: of.Address, name: name, from: from}, client.Close
-		}})
+		Log: a.log, Context: a.ctx, Group: a.group, Host: host{a}, Home: a.home, Quarantine: a.quarantine, ScanTurn: a.scanTurn})
 }
 
 func (h host) Report() { wakeup.Signal(h.kick) }

@@ -66,16 +66,9 @@ type comparedFiles interface {
 // filesOf are those of the host's members; nil for none of that name.
 func (a *Agent) filesOf(member string) comparedFiles {
 	if m := a.lookUp(member); m != nil {
-		return ownFiles{m}
+		return m
 	}
 	return nil
-}
-
-// ownFiles are a member's files.
-type ownFiles struct{ *supervisor.Supervisor }
-
-func (m ownFiles) ComparePage(ctx context.Context, b integrity.Block) (compare.PageAnswer, error) {
-	return supervisor.ReadPage(ctx, m.Supervisor, b)
 }
 
 func decodeCheck(r *http.Request, into any) error {

@@ -228,8 +228,8 @@ func (m *comparer) CompareRead(ctx context.Context, by string, rate int, extents
 	return all, at, err
 }
 
-// page reads one page from the member's disk.
-func (m *comparer) page(ctx context.Context, b integrity.Block) (a compare.PageAnswer, err error) {
+// ComparePage reads one page of the member from its disk. The errors are ErrNotCalm, integrity.ErrNoPage, and those of the disk.
+func (m *comparer) ComparePage(ctx context.Context, b integrity.Block) (a compare.PageAnswer, err error) {
 	pg, incarnation, leave, err := m.enter(ctx)
 	if err != nil {
 		return a, err

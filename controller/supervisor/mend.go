@@ -262,11 +262,18 @@ func (m *shared) donorsPage(ctx context.Context, from string, b integrity.Block)
 	m.mu.Lock()
 	peer, known := m.told.others.Peers[from]
 	m.mu.Unlock()
-	if !known || m.o.Donor == nil {
+	if !known {
 		return a, notMended("the agent of %s is not known here", from)
 	}
-	d, closeAll := m.o.Donor(m.o.Name, from, peer)
-	defer closeAll()
+	others, done := m.o.Host.Others(m.o.Name, map[string]platform.Peer{from: peer}, nil, 0)
+	defer done()
+	if len(others) != 1 {
+		return a, notMended("the agent of %s has no known address", from)
+	}
+	d, ok := others[0].(Donor)
+	if !ok {
+		return a, notMended("the agent of %s gives no pages", from)
+	}
 	a, err = d.Page(ctx, b)
 	if no := (*wire.RefusalError)(nil); errors.As(err, &no) {
 		return a, notMended("the agent of %s gives no page: %s", from, no.Err.Message)
@@ -275,11 +282,6 @@ func (m *shared) donorsPage(ctx context.Context, from string, b integrity.Block)
 		err = fmt.Errorf("the page of %s: %w", from, err)
 	}
 	return a, err
-}
-
-// ReadPage reads one page of a member from its disk, for another member.
-func ReadPage(ctx context.Context, m *Supervisor, b integrity.Block) (compare.PageAnswer, error) {
-	return m.comparer.page(ctx, b)
 }
 
 var filePath = regexp.MustCompile(`^(global|base/\d+|pg_tblspc/\d+/[^/]+/\d+)/\d+$`)
@@ -318,7 +320,7 @@ func PlanMend(ctx context.Context, m *Supervisor, req wire.MendRequest) (plan wi
 	if err != nil {
 		return plan, err
 	}
-	own, err := m.comparer.page(ctx, b)
+	own, err := m.ComparePage(ctx, b)
 	if errors.Is(err, integrity.ErrNoPage) {
 		return plan, notMended("%s: %v; a page that is missing is not made: rebuild the member", m.o.Name, err)
 	}

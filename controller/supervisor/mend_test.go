@@ -71,12 +71,23 @@ func TestFits(t *testing.T) {
 
 // giver is another member's agent.
 type giver struct {
-	compare.PageAnswer
-	err error
+	compare.Member
+	gives compare.PageAnswer
+	err   error
+}
+
+// withGiver is an agent whose only peer that is.
+type withGiver struct {
+	idle
+	giver *giver
+}
+
+func (h withGiver) Others(string, map[string]platform.Peer, []string, int) ([]compare.Member, func()) {
+	return []compare.Member{h.giver}, func() {}
 }
 
 func (g *giver) Page(context.Context, integrity.Block) (compare.PageAnswer, error) {
-	return g.PageAnswer, g.err
+	return g.gives, g.err
 }
 
 // patientServer is a stopped server with a relation, and its supervisor's actor.
@@ -104,7 +115,7 @@ func stoppedServer(t *testing.T) *patientServer {
 	check(t, os.MkdirAll(m.o.Config.MemberDir(m.o.Name), 0o755))
 	m.o.Quarantine = quarantine.New(quarantine.Options{Config: m.o.Config, Log: zap.NewNop()})
 	p := &patientServer{mender: mender{&m.actor}, pg: pg, giver: &giver{}}
-	m.o.Donor = func(_, _ string, _ platform.Peer) (Donor, func()) { return p.giver, func() {} }
+	m.o.Host = withGiver{giver: p.giver}
 	m.told.others.Peers = map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "db-e2:7411"}}
 	m.durable.Incarnation = "feed-e1_1"
 	p.goal = platform.Goal{Cluster: "feed"}
@@ -114,10 +125,10 @@ func stoppedServer(t *testing.T) *patientServer {
 	check(t, err)
 	c, err := pg.ControlData(t.Context())
 	check(t, err)
-	p.giver.Where = compare.Where{Redo: c.Redo, Data: compare.Data{SystemID: c.SystemID, Timeline: c.Timeline, PageSize: pageSize,
+	p.giver.gives.Where = compare.Where{Redo: c.Redo, Data: compare.Data{SystemID: c.SystemID, Timeline: c.Timeline, PageSize: pageSize,
 		Checksums: c.Checksums}}
 	p.old = p.now(t)
-	p.giver.PageAnswer.Page = usedPage(1, c.Redo, 'y')
+	p.giver.gives.Page = usedPage(1, c.Redo, 'y')
 	return p
 }
 
@@ -143,7 +154,7 @@ func TestMend(t *testing.T) {
 	p.giver.err = nil
 	check(t, p.mend(t.Context(), p.pg, p.goal))
 	d := p.durable.Mended
-	if !d.Done || d.Kept == "" || !bytes.Equal(p.now(t), p.giver.PageAnswer.Page) {
+	if !d.Done || d.Kept == "" || !bytes.Equal(p.now(t), p.giver.gives.Page) {
 		t.Fatalf("mended: %+v", d)
 	}
 	pieces, err := p.o.Quarantine.(*quarantine.Host).List()
@@ -183,7 +194,7 @@ func TestMend(t *testing.T) {
 // taken the place of the mended one is left alone.
 func TestMendingIsInterrupted(t *testing.T) {
 	p := stoppedServer(t)
-	fresh := p.giver.PageAnswer.Page
+	fresh := p.giver.gives.Page
 	part := append(bytes.Clone(fresh[:4096]), p.old[4096:]...)
 	other := usedPage(1, 1, 'z')
 	for _, c := range []struct {

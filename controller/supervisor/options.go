@@ -74,6 +74,4 @@ type Options struct {
 	Quarantine Quarantine
 	// ScanTurn is of the agent's run and has a capacity of 1: who has filled it may scan. Nil: no member is scanned.
 	ScanTurn chan struct{}
-	// Donor makes the agent of a member answer for one page. Nil: no page is mended.
-	Donor func(from, name string, of platform.Peer) (d Donor, closeAll func())
 }

@@ -21,6 +21,7 @@ func Again(ctx context.Context, members []Member, pages []string, paused bool, o
 	if len(members) < 2 {
 		return nil, ErrOneMember
 	}
+	defer r.end(ctx)
 	if _, err := r.list(ctx); err != nil {
 		return nil, err
 	}
