@@ -34,6 +34,7 @@ const (
 	integrityRate = 1000 // MB a second: as fast as it goes
 	gentleRate    = 20   // the default of an agent's file
 	latencyFor    = 20 * time.Second
+	latencyTries  = 3
 	latencyEvery  = 4 * time.Millisecond
 	loadLimit     = 20 * time.Minute
 	checkLimit    = 10 * time.Minute
@@ -51,6 +52,7 @@ type speeds struct {
 	P99        []float64 `json:"p99MS"`
 	P99Pages   []float64 `json:"p99PagesMS"`
 	P99Compare []float64 `json:"p99CompareMS"`
+	Lost       int       `json:"lost"` // windows in which the client lost its connection; they were measured again
 	Load       string    `json:"load"` // of the machine, before and after
 	CPUs       int       `json:"cpus"`
 }
@@ -58,18 +60,16 @@ type speeds struct {
 // integrityBench measures the checks of data.
 func integrityBench(ctx context.Context, dir string, o options) (err error) {
 	s := speeds{MB: o.size, CPUs: runtime.NumCPU(), Load: machineLoad()}
-	if err := s.files(ctx, dir, o); err != nil {
-		return err
-	}
-	if err := s.members(ctx, dir, o); err != nil {
-		return err
+	err = s.files(ctx, dir, o)
+	if err == nil {
+		err = s.members(ctx, dir, o)
 	}
 	s.Load += " before, " + machineLoad() + " after"
 	if o.json {
-		return encode(os.Stdout, s)
+		return errors.Join(err, encode(os.Stdout, s))
 	}
-	s.print(os.Stdout)
-	return nil
+	s.print(os.Stdout) // what there is
+	return err
 }
 
 func machineLoad() string {
@@ -168,7 +168,8 @@ func (s *speeds) members(ctx context.Context, dir string, o options) (err error)
 	if err != nil {
 		return err
 	}
-	if c.Stand, err = stand.New(stand.Options{Binary: program(dir), Dir: at, Members: 2, Settings: []string{"durability: {acks: 0}"},
+	if c.Stand, err = stand.New(stand.Options{Binary: program(dir), Dir: at, Members: 2, Settings: []string{"durability: {acks: 0}",
+		"lease: 30s"}, // no failover on a busy machine
 		AgentLines: agentLines(integrityRate)}); err != nil {
 		return err
 	}
@@ -206,6 +207,12 @@ func (s *speeds) members(ctx context.Context, dir string, o options) (err error)
 			{&s.P99Compare, c.beginCompare, c.endCompare},
 		} {
 			p99, err := c.latency(ctx, o, beside.begin, beside.end)
+			for tries := 0; err != nil && ctx.Err() == nil && tries < latencyTries; tries++ { // a connection was lost
+				s.Lost++
+				if err = c.WaitHealthy(ctx); err == nil {
+					p99, err = c.latency(ctx, o, beside.begin, beside.end)
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -407,8 +414,11 @@ func (c *checked) latency(ctx context.Context, o options, begin, end func(contex
 	return float64(took[len(took)*99/100].Microseconds()) / 1000, nil
 }
 
-// middle is the median.
+// middle is the median; 0 for none.
 func middle(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
 	s := slices.Sorted(slices.Values(v))
 	return s[len(s)/2]
 }
@@ -416,8 +426,8 @@ func middle(v []float64) float64 {
 // ratio is the median of the rounds' ratios.
 func ratio(a, b []float64) float64 {
 	var all []float64
-	for n := range a {
-		all = append(all, a[n]/b[n*len(b)/len(a)])
+	for n := range min(len(a), len(b)) {
+		all = append(all, a[n]/b[n])
 	}
 	return middle(all)
 }
@@ -434,5 +444,5 @@ func (s *speeds) print(out io.Writer) {
 		ratio(s.Compare, s.Pages))
 	line("a client's p99 beside a pages scan of 20 MB/s", s.P99Pages, "without", s.P99, "ms", middle(s.P99Pages)/middle(s.P99))
 	line("a client's p99 beside a comparison of 20 MB/s", s.P99Compare, "without", s.P99, "ms", middle(s.P99Compare)/middle(s.P99))
-	fmt.Fprintf(out, "\n%d bytes were sent for each GB that was compared.\n", s.SentPerGB)
+	fmt.Fprintf(out, "\n%d bytes were sent for each GB that was compared; %d windows were measured again.\n", s.SentPerGB, s.Lost)
 }
