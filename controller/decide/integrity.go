@@ -143,6 +143,8 @@ func (v *clusterView) mayRepair(p, r *health.Member) bool {
 		return p.Damage == "" && v.unspared(p, r.Name) == ""
 	case streams: // the report is from before an operator has set the evidence aside
 		return false
+	case damaged && v.View.NotStreaming(m.Incarnation, v.Now) <= platform.Suspect(v.conf.Lease):
+		return false // the stream may have ended because the primary has: then a failover needs what the replica holds
 	}
 	return !v.lineAtFault(p, r).given()
 }

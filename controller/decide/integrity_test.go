@@ -68,6 +68,29 @@ func TestDamagedReplicaIsSpared(t *testing.T) {
 	}
 }
 
+// TestDamagedReplicaWithoutAStream: what it holds may be needed where its stream has ended because the primary has. Seed 204323 of the
+// simulator: it gave its data up in the moment between the primary's end and its discovery, and no failover was complete without.
+func TestDamagedReplicaWithoutAStream(t *testing.T) {
+	st := well(t, 2, nil)
+	m := st.c().Members["m2"]
+	m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
+	st.members["m2"].Damage, st.members["m2"].Needs = "bad pages", "rebuild"
+	st.later(time.Second)
+	renewed := func() bool {
+		cmd, _, _ := st.next()
+		return cmd != nil && cmd.Reincarnate != nil
+	}
+	st.members["m2"].Receiver, st.members["m1"].Senders = nil, st.members["m1"].Senders[1:]
+	st.later(platform.Heartbeat(lease))
+	if renewed() {
+		t.Error("it is rebuilt as soon as its stream ends")
+	}
+	st.later(platform.Suspect(lease))
+	if !renewed() {
+		t.Error("it is not rebuilt, although the primary has long been heard without it")
+	}
+}
+
 // TestUnsparedReplicaSaysUntilWhen: the problem names what to add or to lower, or which repair comes first.
 func TestUnsparedReplicaSaysUntilWhen(t *testing.T) {
 	for _, c := range []struct {
