@@ -43,6 +43,8 @@ func (v *clusterView) mend() (*state.Command, Reason) {
 		switch waits := v.heldFor(mendWaits, name); {
 		case name == v.c.Primary || m.Incarnation != m.Mend.As:
 			return end(false, Reason{Code: mendOvertaken, Member: name})
+		case r != nil && r.Corrupt != "": // it is not started, and needs a rebuild
+			return end(false, Reason{Code: mendNeedless, Member: name, Detail: r.Corrupt})
 		case waits > mendBound:
 			return end(false, Reason{Code: mendTooLong, Member: name, For: mendBound})
 		}

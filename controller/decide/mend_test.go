@@ -39,6 +39,8 @@ func TestMendEnds(t *testing.T) {
 		{"no word", nil, 6 * time.Minute, true, false, "has not told how it went within 5m"},
 		{"its data is another one", []func(*stage){func(st *stage) { st.c().Members["m2"].Incarnation = "m2_9" }}, 0, true, false,
 			"has other data"},
+		{"its data cannot be started at all", []func(*stage){down, func(st *stage) { st.members["m2"].Corrupt = "no control file" }}, 0, true,
+			false, "is rebuilt: no control file"},
 	} {
 		st := well(t, 1, nil)
 		st.c().Members["m2"].Mend = &state.Mend{Number: 7, As: "m2_2", Page: "base/5/7 block 3", From: "m1", Operation: "feed-9"}
