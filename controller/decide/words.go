@@ -99,7 +99,7 @@ var (
 	mendCompared    = Code{"MendCompared", "compared again, {detail}"}
 	mendNotCompared = Code{"MendNotCompared", "it was not compared again: run `mainstay integrity check`"}
 	mendOvertaken   = Code{"MendOvertaken", "nothing is known of the page: {member} has become the primary, or has other data by now"}
-	mendNeedless    = Code{"MendNeedless", "no page was replaced: the data of {member} cannot be started, and is rebuilt: {detail}"}
+	mendNeedless    = Code{"MendNeedless", "nothing is known of the page: the data of {member} cannot be started, and is rebuilt: {detail}"}
 	mendTooLong     = Code{"MendTooLong",
 		"the agent of {member} has not told how it went within {for}: its log says which page is in place; an agent of an earlier build " +
 			"cannot mend pages"}
