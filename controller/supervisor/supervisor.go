@@ -251,18 +251,25 @@ func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
 		return
 	}
 	change := member.ChangeOf(&m.told.goal, &g)
+	again := leads(m.told.goal.Kind) && leads(g.Kind)
 	m.told.goal, m.told.from = g, of
 	if change == member.Different {
 		if m.activity.cancel != nil {
 			m.activity.cancel()
 		}
-		m.activity.notBefore, m.starts.unstarted.until, m.activity.hurryUntil = 0, 0, boottime.Now()+hurry
+		m.activity.notBefore, m.activity.hurryUntil = 0, boottime.Now()+hurry
+		if !again || m.starts.unstarted.times < 2 { // each restart in place has an epoch of its own: their pauses grow all the same
+			m.starts.unstarted.until = 0
+		}
 	}
 	if change != member.Unchanged {
 		m.tell()
 		wakeup.Signal(m.kick)
 	}
 }
+
+// leads tells the goals of a primary, and of one that is stopped before its restart in place.
+func leads(k platform.GoalKind) bool { return k == platform.GoalPrimary || k == platform.GoalStopped }
 
 // gonePostmaster tells whether the watched postmaster has ended.
 func (m *Supervisor) gonePostmaster() bool {
