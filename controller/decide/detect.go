@@ -383,9 +383,9 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 			". Give it room, but remove nothing from pg_wal by hand", false)
 	}
 	if len(r.NoFolder) > 0 && !primary {
-		v.problem(health.TablespaceMissing, name, fmt.Sprintf("%s has tablespaces whose folders its host lacks: %s. Its replay ends where "+
-			"they were made: make each folder on its host, empty, and give it to PostgreSQL's user", v.c.Primary,
-			strings.Join(r.NoFolder, ", ")), false)
+		v.problem(health.TablespaceMissing, name, fmt.Sprintf("its host %s lacks the folders of tablespaces that %s has: %s. "+
+			"Its replay ends where they were made: make each folder on %[1]s, empty, and give it to PostgreSQL's user",
+			v.conf.Member(name).Host, v.c.Primary, strings.Join(r.NoFolder, ", ")), false)
 	}
 	if len(r.Tablespaces) > 0 {
 		v.sharedSpaces(name, r)

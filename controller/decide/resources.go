@@ -169,9 +169,12 @@ func sharedPaths(own, others []health.Tablespace) (paths []string) {
 	return paths
 }
 
+// sharedText names the mend. Replay is paused for it: a replay that removes a file from the common folder before the primary has synced it
+// ends the primary at its next checkpoint.
 func sharedText(name, other, primary, cluster string, paths []string) string {
 	return fmt.Sprintf("%s and %s are on one machine and have the folder of a tablespace in common: %s. Each overwrites the other's files "+
-		"there. On %s, move what is in the tablespace elsewhere (ALTER TABLE ALL IN TABLESPACE ... SET TABLESPACE pg_default, and ALTER INDEX "+
-		"likewise, in each database) and run DROP TABLESPACE, then `mainstay integrity check %s`; or move one of the two to another machine",
-		name, other, strings.Join(paths, ", "), primary, cluster)
+		"there. Run SELECT pg_wal_replay_pause() on every replica, or %[4]s may end at its next checkpoint. On %[4]s, move what is in the "+
+		"tablespace elsewhere (ALTER TABLE ALL IN TABLESPACE ... SET TABLESPACE pg_default, and ALTER INDEX likewise, in each database), "+
+		"then run CHECKPOINT and DROP TABLESPACE. Run SELECT pg_wal_replay_resume() on the replicas, then `mainstay integrity check %[5]s`. "+
+		"Or move one of the two to another machine", name, other, strings.Join(paths, ", "), primary, cluster)
 }

@@ -182,7 +182,8 @@ func TestTablespaceShared(t *testing.T) {
 	}{
 		"one folder": {[3]string{"a", "a", "b"},
 			[3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), space("/fast", "8:1")}, "m2",
-			[]string{"m2 and m1 are on one machine", "in common: /fast. ", "On m1, move", "DROP TABLESPACE", "`mainstay integrity check feed`"}},
+			[]string{"m2 and m1 are on one machine", "in common: /fast. ", "pg_wal_replay_pause() on every replica, or m1 may end", "On m1, move",
+				"CHECKPOINT and DROP TABLESPACE", "pg_wal_replay_resume()", "`mainstay integrity check feed`"}},
 		"by two paths": {[3]string{"a", "b", "a"}, [3][]health.Tablespace{space("/fast", "8:1"), nil, space("/quick", "8:1")}, "m3",
 			[]string{"in common: /quick (/fast)"}},
 		"of two replicas": {[3]string{"b", "a", "a"}, [3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), space("/fast", "8:1")},
@@ -243,6 +244,18 @@ func TestSettingOverridden(t *testing.T) {
 		"run `ALTER SYSTEM RESET x`; primary_conninfo is host=x and should be empty: delete it; " +
 		"wal_receiver_timeout is empty or was reset and should be 3s: set it"
 	if got := st.evidence(health.SettingOverridden); got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+// A tablespace's folder that a replica's host lacks is named with that host: the operator who reads it may be on any.
+func TestTablespaceMissingNamesTheHost(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m2"].NoFolder = []string{"/fast (it does not exist)"}
+	st.later(0)
+	const want = "m2: its host h2 lacks the folders of tablespaces that m1 has: /fast (it does not exist). " +
+		"Its replay ends where they were made: make each folder on h2, empty, and give it to PostgreSQL's user"
+	if got := st.evidence(health.TablespaceMissing); got != want {
 		t.Errorf("%s", got)
 	}
 }

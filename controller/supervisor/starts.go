@@ -131,7 +131,7 @@ func (m *shared) inVain(what string, pg *postgres.Server, fault postgres.Fault) 
 	m.starts.unstarted.why += "; see " + pg.Log
 	switch mend := m.memory.Mend(); {
 	case !fault.Data:
-		m.starts.unstarted.why += ". Repair that on this host: the agent keeps trying and leaves the data as it is"
+		m.starts.unstarted.why += ". Repair that on its host: the agent keeps trying and leaves the data as it is"
 	case mend != "":
 		m.starts.unstarted.why += ". The agent keeps trying, but " + mend
 	}
