@@ -122,7 +122,8 @@ func reloaded(ctx context.Context, c *sql.Conn, before time.Time) error {
 
 // Apply makes the server read its files again, and runs f on a new connection that shows the managed settings in want, each from
 // our file. That connection was forked by a postmaster that had loaded them: its backend has not read the files itself, so
-// they are in force for every process that the postmaster forks from then on. f may be nil.
+// they are in force for every process that the postmaster forks from then on. f may be nil. What ALTER SYSTEM has set instead of one is
+// removed, as it is at each start: with another synchronous_standby_names, commits would be acknowledged that a failover loses.
 func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.Conn) error) (err error) {
 	defer i.wrap("apply the settings of", &err)
 	pid, _, ok := i.Running()
@@ -133,6 +134,7 @@ func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.
 		return err
 	}
 	begun, again := time.Now(), 2*pollEvery
+	reset := map[string]bool{}
 	for {
 		var wrong error
 		err := i.with(ctx, func(c *sql.Conn) error {
@@ -144,6 +146,13 @@ func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.
 		if err != nil || wrong == nil {
 			return err
 		}
+		if name := i.alteredSetting(wrong); name != "" && !reset[name] {
+			reset[name] = true // once: who sets it again at once is named by the error
+			if err := i.resetAltered(ctx, pid, wrong); err == nil {
+				begun = time.Now()
+				continue
+			}
+		}
 		if end, ok := ctx.Deadline(); time.Since(begun) > applyBound || ok && time.Until(end) < 2*again {
 			return i.with(ctx, func(c *sql.Conn) error { return reloadFailure(ctx, c, wrong) })
 		}
@@ -152,6 +161,32 @@ func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.
 		}
 		again = min(2*again, applyPause)
 	}
+}
+
+// alteredSetting is the name of the setting that ALTER SYSTEM has overridden, "" if that is not what is wrong. On a server that was adopted
+// and not started by us since, ours are there too.
+func (i *Server) alteredSetting(wrong error) string {
+	var o *OverriddenError
+	if !errors.As(wrong, &o) {
+		return ""
+	}
+	if file := o.Got.SourceFile; file == "" || !sameFile(file, filepath.Join(i.Data, autoConf)) || i.ours(file) {
+		return ""
+	}
+	return o.Got.Name
+}
+
+func (i *Server) resetAltered(ctx context.Context, pid int, wrong error) error {
+	name := i.alteredSetting(wrong)
+	err := i.with(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, "ALTER SYSTEM RESET "+quoteIdent(name))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	i.notice(fmt.Sprintf("ALTER SYSTEM had set %s; Mainstay manages that setting, so the value is removed (%s)", name, wrong))
+	return syscall.Kill(pid, syscall.SIGHUP)
 }
 
 // Load is Apply, and returns the settings that the new connection shows.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 // reloadableFor is a managed setting that a reload changes, a value of the user's, and ours.
@@ -63,6 +65,42 @@ func TestOverridden(t *testing.T) {
 	run("ALTER SYSTEM RESET wal_receiver_timeout")
 	overridden(health.Override{Name: "wal_receiver_timeout", Value: "1min", Wanted: "3s",
 		Mend: "delete it from " + more + " and run `SELECT pg_reload_conf();`"})
+}
+
+// TestAlteredIsReset: what the agent loads is in force afterwards, whatever ALTER SYSTEM has set instead. Other settings stay as they are.
+func TestAlteredIsReset(t *testing.T) {
+	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)
+	var notices []string
+	i.Notice = func(text string) { notices = append(notices, text) }
+	set := Settings{SyncNames: `ANY 1 ("feed-e2_2")`}
+	check(t, i.WriteSettings(ctx, set))
+	want := map[string]string{"synchronous_standby_names": set.SyncNames}
+	check(t, i.Apply(ctx, want, nil))
+	for _, s := range []string{"ALTER SYSTEM SET synchronous_standby_names = ''", "ALTER SYSTEM SET work_mem = '5MB'",
+		"SELECT pg_reload_conf()"} {
+		check(t, i.exec(ctx, s))
+	}
+	kit.Eventually(t, "the override", func() bool { return mustStatus(t, i).SyncNames == "" })
+	check(t, i.Apply(ctx, want, nil))
+	check(t, i.Loaded(ctx, "synchronous_standby_names", set.SyncNames))
+	if s := must(i.ShowSetting(ctx, "work_mem")); s.Value != "5MB" {
+		t.Errorf("work_mem is %+v", s)
+	}
+	if len(notices) != 1 || !strings.Contains(notices[0], "ALTER SYSTEM had set synchronous_standby_names") {
+		t.Errorf("notices %q", notices)
+	}
+
+	// Where it cannot be reset the error names it.
+	if i.Binaries.Major >= 17 {
+		check(t, i.exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = ''"))
+		raw := must(i.Owner.readFile(i.managedFile()))
+		check(t, i.Owner.writeFile(i.managedFile(), append(raw, "allow_alter_system = off\n"...), 0o600))
+		check(t, i.Reload(ctx))
+		var over *OverriddenError
+		if err := i.Apply(ctx, want, nil); !errors.As(err, &over) || over.Got.Name != "synchronous_standby_names" {
+			t.Errorf("with allow_alter_system off: %v", err)
+		}
+	}
 }
 
 // TestOverriddenAfterAdoption: on a server that was adopted and not started again, ours are where the user's ALTER SYSTEM writes too.

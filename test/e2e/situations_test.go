@@ -98,6 +98,16 @@ func (tr *trial) harmful(t *testing.T) {
 	run("SELECT pg_reload_conf()")
 	run("DROP TABLESPACE fast")
 	tr.problems(t, "no such problem", known, false)
+	// What commits wait for is Mainstay's: the agent removes another list without a start.
+	run("ALTER SYSTEM SET synchronous_standby_names = ''")
+	run("SELECT pg_reload_conf()")
+	kit.Eventually(t, "the list of synchronous standbys to be Mainstay's again", func() bool {
+		raw, err := os.ReadFile(filepath.Join(tr.Data(p), "postgresql.auto.conf"))
+		tr.check(t, err)
+		shown, err := tr.SQL(tr.ctx, p, "postgres", "SHOW synchronous_standby_names")
+		tr.check(t, err)
+		return !strings.Contains(string(raw), "synchronous_standby_names") && strings.Contains(shown, "ANY")
+	})
 	tr.healthy(t)
 	tr.took(t, before, kit.Work{})
 }
