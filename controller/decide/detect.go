@@ -32,6 +32,9 @@ func (v *clusterView) detect() (*state.Command, Reason) {
 	if !v.c.Opened && v.c.SystemID != "" && v.heldFor(primaryNotOpen, v.c.Epoch.String()) > openBound {
 		return v.begin(health.PrimaryStuck, Reason{Code: notOpened, For: openBound, Detail: says(p)}, true)
 	}
+	if !v.c.Opened && v.c.SystemID != "" && p.Process == health.ProcessEnded && p.Error != "" { // a start of it has failed
+		v.problem(health.PrimaryCrashed, v.c.Primary, Reason{Code: doesNotStart, Detail: p.Error}.String(), false)
+	}
 	if cmd, why := v.stuck(p); cmd != nil {
 		return cmd, why
 	}

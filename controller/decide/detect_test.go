@@ -283,3 +283,29 @@ func TestNoRebuildFromAStuckPrimary(t *testing.T) { // S9
 		}
 	}
 }
+
+// TestPrimaryThatDoesNotStart is a critical problem from the first start that fails, and none while it is merely on its way.
+func TestPrimaryThatDoesNotStart(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		process health.Process
+		fault   string
+		opened  bool
+		want    bool
+	}{
+		{"a start failed", health.ProcessEnded, "port 5432 is taken by another program", false, true},
+		{"it is being started", health.ProcessEnded, "", false, false},
+		{"it runs, and is opened", health.ProcessRunning, "port 5432 was taken", false, false},
+		{"it is open", health.ProcessRunning, "a reload failed", true, false},
+	} {
+		st := well(t, 1, nil)
+		st.c().Opened = c.opened
+		st.members["m1"].Process, st.members["m1"].Error, st.members["m1"].Opened = c.process, c.fault, c.opened
+		st.later(time.Second)
+		st.next()
+		text := st.evidence(health.PrimaryCrashed)
+		if has := text != ""; has != c.want || c.want && !strings.Contains(text, "does not start: "+c.fault) {
+			t.Errorf("%s: %q", c.name, text)
+		}
+	}
+}

@@ -51,6 +51,7 @@ var (
 	noReportFor        = Code{"NoReportFor", "no report for {for}"}
 	noReport           = Code{"NoReport", "no report"}
 	doesNotRun         = Code{"DoesNotRun", "its PostgreSQL does not run"}
+	doesNotStart       = Code{"DoesNotStart", "its PostgreSQL does not start: {detail}"}
 	startedReadOnly    = Code{"StartedReadOnly", "it was stopped, then started by hand, and is read-only: only the agent starts a primary"}
 	controllerSilent   = Code{"ControllerSilent",
 		"the leader has heard nothing from it for {for}: {number} of {of} controllers answer, and a failover needs {want}"}
