@@ -170,3 +170,14 @@ func TestFetchEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestDelayedReplicaSaysSo, also while it streams: what it has replayed is older than what it has received.
+func TestDelayedReplicaSaysSo(t *testing.T) {
+	for recovery, want := range map[Recovery]string{Delayed: "recovery_min_apply_delay delays its replay", "": ""} {
+		in := Input{Goal: platform.Goal{Kind: platform.GoalReplica}, Seen: Seen{Role: health.RoleStandby, Streaming: true, Recovery: recovery}}
+		in.Durable.Peers, in.Durable.Longest = in.peers(), in.longest()
+		if act := in.upkeep(); act.Kind != Nothing || (want == "") != (act.Wait == "") || !strings.Contains(act.Wait, want) {
+			t.Errorf("%q: %+v", recovery, act)
+		}
+	}
+}

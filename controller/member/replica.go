@@ -221,6 +221,9 @@ func (in *Input) upkeep() Act {
 		d.Peers, d.Longest = in.peers(), in.longest()
 		return in.persist(d, "the members and the lease length for promises, in case its agent restarts while no controller answers")
 	}
+	if in.Seen.Streaming && in.Seen.Recovery == Delayed {
+		return in.wait("streaming; recovery_min_apply_delay delays its replay")
+	}
 	return in.wait("")
 }
 
