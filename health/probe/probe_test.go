@@ -154,7 +154,8 @@ func TestTurnedAway(t *testing.T) {
 			if v := observation(p); !v.Probed(limit) || v.Error != "" {
 				t.Errorf("later %+v", v)
 			}
-			if n := refusals(t, i) - before; n == 0 || n > 3 { // of more than twenty
+			// Of more than twenty. The alert by which a probe knows a refusal is lost where the server's close overtakes it.
+			if n := refusals(t, i) - before; n == 0 || n > 10 {
 				log, _ := os.ReadFile(i.Log)
 				t.Errorf("%d probes were refused:\n%s", n, log)
 			}

@@ -339,13 +339,15 @@ func (r *realServers) Write(ctx context.Context, name string, id int) error {
 		var waits int
 		var end string
 		w := written{on: name}
-		err := s.client().QueryRowContext(ctx, writtenSQL, as).Scan(&waits, &end, &w.timeline)
+		over := false // told before the end of WAL is asked for: one that ends in between lies behind it
 		select {
 		case <-ended:
+			over = true
 		default:
-			if waits == 0 || err != nil {
-				return false, err
-			}
+		}
+		err := s.client().QueryRowContext(ctx, writtenSQL, as).Scan(&waits, &end, &w.timeline)
+		if !over && (waits == 0 || err != nil) {
+			return false, err
 		}
 		if err == nil {
 			w.end, err = platform.ParseLSN(end)
