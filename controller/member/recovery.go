@@ -181,7 +181,7 @@ func (in *Input) recovering() Act {
 	case in.Goal.Incarnation != in.Durable.Incarnation:
 		return in.act(StopClean, "its recovery has made no progress for "+since+": rebuild it")
 	case in.Memory.fetching(in.Seen, in.Now) && still <= fetchWithin:
-		return in.wait(string(Fetching) + ", for " + since)
+		return in.wait(in.catchingUp())
 	case still > startWithin && !in.Memory.Restarted:
 		return in.act(StopClean, "its recovery has made no progress for "+since+": restart it")
 	case in.Memory.Rebuilt:

@@ -171,7 +171,9 @@ func (l *ladder) archive(t *testing.T) {
 	undo := l.configure(fmt.Sprintf("\nrestore_command = 'test -e %[1]s/%%f && touch %[1]s.asked/%%f && "+
 		"until test -e %[1]s.now/%%f; do sleep 0.02; done; cp %[1]s/%%f %%p'\n", archive))
 	l.begin()
-	left := int64(1 << 40)
+	// From 15 on PostgreSQL reads ahead: it may fetch a segment before it has replayed anything of the one before. So what is left need
+	// not fall from one fetch to the next, and may even grow once the server takes sessions and says what it has replayed.
+	var left []int64
 	for _, name := range segments {
 		l.until("the fetch of "+name, agrees, func() bool {
 			_, err := os.Stat(filepath.Join(archive+".asked", name))
@@ -179,17 +181,20 @@ func (l *ladder) archive(t *testing.T) {
 				return false
 			}
 			c := l.m.Snapshot().CatchUp
-			return c != nil && c.LeftKnown && c.Left < left
+			return c != nil && c.LeftKnown
 		})
 		r := l.m.Snapshot()
 		if want := fmt.Sprintf("catching up from the archive, %d MB left", r.CatchUp.Left>>20); !strings.HasPrefix(r.Doing, want) ||
 			r.CatchUp.Left != int64(end-r.Replayed) && r.Replayed != 0 {
 			t.Errorf("at %s of %s it says %q, and has %+v left", r.Replayed, end, r.Doing, r.CatchUp)
 		}
-		left = r.CatchUp.Left
+		left = append(left, r.CatchUp.Left)
 		l.long(5 * time.Minute)
 		l.looks("five minutes of it")
 		check(t, os.WriteFile(filepath.Join(archive+".now", name), nil, 0o644))
+	}
+	if last := left[len(left)-1]; last >= left[0] {
+		t.Errorf("from fetch to fetch it had %v left", left)
 	}
 	l.until("the end of the archive", agrees, func() bool { return l.m.view.report.Replayed >= end })
 	l.took("for an archive", 0, 1)
