@@ -17,7 +17,10 @@ import (
 
 // TestAdopt takes over a PostgreSQL that a user made and runs: without a restart, and without a change of the user's files.
 // A third, empty host becomes a replica. Then everything works as on a cluster of our own.
-func TestAdopt(t *testing.T) { adopt(t, "") }
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	adopt(t, "")
+}
 
 func adopt(t *testing.T, binaries string) {
 	dir := folder(t)

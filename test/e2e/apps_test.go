@@ -15,6 +15,7 @@ import (
 
 // TestApps: what befalls app servers that live with their primary.
 func TestApps(t *testing.T) {
+	t.Parallel()
 	s := startSites(t, stand.Options{
 		Settings: []string{"durability: {acks: 1}"},
 		Apps:     &stand.Apps{Settings: []string{"minimum: 2"}},

@@ -13,6 +13,7 @@ import (
 
 // TestCascade: of two replicas on west, the one for whose acknowledgements commits do not wait streams from the other.
 func TestCascade(t *testing.T) {
+	t.Parallel()
 	c := &cascade{begin(t, stand.Options{Members: 4, Settings: []string{"durability: {acks: 1}"},
 		MemberLines: map[string]string{"feed-e2": "may-lead: false", "feed-w2": "may-ack: false"}})}
 	c.led(t, "feed-e1")

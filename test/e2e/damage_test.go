@@ -123,6 +123,7 @@ func TestDamageFoundByScan(t *testing.T) {
 // TestDamagedPrimaryIsLeft: a page of the primary is damaged on its disk. Where the platform file says so, its role moves to a replica
 // whose files were all read since without a finding; it is then rebuilt from that one (S5).
 func TestDamagedPrimaryIsLeft(t *testing.T) {
+	t.Parallel()
 	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"},
 		Settings: []string{"durability: {acks: 1}", "failover: {on-corruption: automatic}"}})
 	p := tr.primary(t)
@@ -162,6 +163,7 @@ func TestDamagedPrimaryIsLeft(t *testing.T) {
 // TestLostWriteFoundByComparison: the disk of a replica has lost a write, behind a right checksum. A comparison of the members names it,
 // and it is rebuilt (S5).
 func TestLostWriteFoundByComparison(t *testing.T) {
+	t.Parallel()
 	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
@@ -289,6 +291,7 @@ func flip(t *testing.T, path string) {
 // TestScheduledChecks: the platform file's schedule has members compared and their structure checked, one check at a time; `integrity show`
 // says when. The results outlive the agents' processes, and nothing begins while the cluster is paused.
 func TestScheduledChecks(t *testing.T) {
+	t.Parallel()
 	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: off, rate: 400}"},
 		Settings: []string{"integrity: {compare: {every: 2s, share: 90}, structure: {every: 4s, rate: 300}}"}})
 	p := tr.primary(t)

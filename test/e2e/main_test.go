@@ -1,8 +1,8 @@
 // Package e2e runs the whole of Mainstay on real PostgreSQL: real controllers, agents and guards, killed for real, while
 // clients write and keep a ledger of what was acknowledged.
 //
-// A test has the machine to itself. Those that differ in PostgreSQL's version only run last, two at a time on two CPUs, each on a
-// platform of its own and without the race detector, whose cost would make them take their machine for busy.
+// A test of faults has the machine to itself. The others, which mostly wait, run last, two at a time on two CPUs, each on a platform of
+// its own; those that differ in PostgreSQL's version only do so without the race detector.
 package e2e
 
 import (

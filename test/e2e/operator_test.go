@@ -26,6 +26,7 @@ import (
 
 // TestOperator does what an operator does by hand, and what they are kept from.
 func TestOperator(t *testing.T) {
+	t.Parallel()
 	var o stand.Options
 	etcd := ""
 	if _, err := exec.LookPath("etcd"); err == nil || os.Getenv("MAINSTAY_NEED_ETCD") != "" {
@@ -45,6 +46,7 @@ func TestOperator(t *testing.T) {
 
 // TestOperatorPause: a pause holds everything back, and is over when it is over (L7).
 func TestOperatorPause(t *testing.T) {
+	t.Parallel()
 	op := &operator{trial: begin(t, stand.Options{})}
 	op.steps(t, []step{{"holds back a failover", op.paused}, {"takes the guards away", op.unguarded}, {"ends by itself", op.expires}})
 	op.judge()

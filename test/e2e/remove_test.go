@@ -18,6 +18,7 @@ import (
 // TestRemove: under load a replica is removed, its PostgreSQL runs on and nothing is missing; a failover works without it;
 // it is added again with its data in place; then the whole cluster is removed, and every PostgreSQL runs on.
 func TestRemove(t *testing.T) {
+	t.Parallel()
 	tr := begin(t, stand.Options{Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	var replicas []string

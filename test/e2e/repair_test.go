@@ -16,6 +16,7 @@ import (
 // TestRepair: the disk of a replica has lost a write, which it serves once its PostgreSQL was killed. An operator has the page replaced by
 // the primary's; what does not fit is refused, and nothing is changed by that.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member

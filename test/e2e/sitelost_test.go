@@ -12,6 +12,7 @@ import (
 
 // TestSiteLost: the network takes a whole site, the primary's. What is on it lives on, and reaches nobody else.
 func TestSiteLost(t *testing.T) {
+	t.Parallel()
 	s := startSites(t, stand.Options{Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"}})
 	s.run(t,
 		siteCase{"automatic", siteLost},

@@ -21,6 +21,7 @@ import (
 
 // TestSiteSwitchover: the platform moves to another site while clients post through its app servers.
 func TestSiteSwitchover(t *testing.T) {
+	t.Parallel()
 	s := startSites(t, stand.Options{
 		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
@@ -35,6 +36,7 @@ func TestSiteSwitchover(t *testing.T) {
 
 // TestSiteSwitchoverLeaderKilled: whoever leads next finishes it, whatever the step.
 func TestSiteSwitchoverLeaderKilled(t *testing.T) {
+	t.Parallel()
 	s := startSites(t, stand.Options{
 		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},

@@ -29,6 +29,7 @@ TimeoutStopSec=90
 // started again after a crash, passed by when the agent restarts, kept without a controller as long as the agent of its
 // primary vouches for it, and ended once nobody does.
 func TestSystemdInstance(t *testing.T) {
+	t.Parallel()
 	requireSystemd(t)
 	programs := []string{"programs: [/bin/true]"} // for the check
 	// a permit is four heartbeats, which a busy machine must not miss
