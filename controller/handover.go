@@ -34,7 +34,7 @@ func (h *handover) run(ctx context.Context) error {
 		if h.log.IsLeader() {
 			h.try(ctx)
 		}
-		if pauseFor(ctx, againAfter) != nil {
+		if wakeup.Pause(ctx, againAfter) != nil {
 			return nil
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"mainstay/controller/consensus"
 	"mainstay/controller/identity"
 	"mainstay/controller/loop"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
 
@@ -169,7 +170,7 @@ func (l *list) takeIn(ctx context.Context, s consensus.Server) error {
 			l.logger.Info("controller added", zap.String("name", s.Name), zap.String("raftID", s.ID), zap.String("address", s.Address))
 			return l.log.Add(ctx, s)
 		}
-		if err := pauseFor(ctx, 100*time.Millisecond); err != nil {
+		if err := wakeup.Pause(ctx, 100*time.Millisecond); err != nil {
 			return fmt.Errorf("controller %s is on the list without a vote, and has not received the state yet: add it again, or "+
 				"`mainstay controllers remove %s`: %w", s.Name, s.Name, err)
 		}
@@ -242,15 +243,4 @@ func speaks(id wire.Identity) error {
 			id.Name, id.Version, id.ProtocolMin, id.ProtocolMax, wire.ProtocolMin, wire.ProtocolMax)
 	}
 	return nil
-}
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

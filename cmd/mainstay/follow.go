@@ -10,6 +10,7 @@ import (
 
 	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/state"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
 
@@ -58,7 +59,7 @@ func (p *program) follow(ctx context.Context, s *session, r record, wait time.Du
 		case err != nil && ctx.Err() == nil && !passing(err):
 			return fmt.Errorf("follow %s: %w; the operation continues without this command: `%s`", f.name, err, f.history)
 		}
-		if !pause(ctx, followEvery) {
+		if wakeup.Pause(ctx, followEvery) != nil {
 			return f.stopped(ctx, wait)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 	"mainstay/health"
 	"mainstay/health/integrity/compare"
@@ -177,7 +178,7 @@ func (c *check) watch(ctx context.Context, m wire.MemberStatus, ended func(wire.
 			said = time.Now()
 			says(a)
 		}
-		if !pause(ctx, checkEvery) {
+		if wakeup.Pause(ctx, checkEvery) != nil {
 			return a, ctx.Err()
 		}
 	}

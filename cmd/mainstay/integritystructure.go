@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -127,7 +128,7 @@ func (c *check) structureOf(ctx context.Context, m wire.MemberStatus, primary bo
 	}
 	said, heard := time.Now(), time.Now()
 	for s != nil && s.Running {
-		if !pause(ctx, checkEvery) {
+		if wakeup.Pause(ctx, checkEvery) != nil {
 			if !running { // it is this command's
 				c.stopStructure(ctx, m)
 			}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -136,16 +135,4 @@ func (p *program) show(value any, draw func(render.Options) string) error {
 // say prints a line for the operator beside the answer: on standard error, so that output can be piped.
 func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format+"\n", args...)
-}
-
-// pause waits for d or the end of ctx, and returns false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

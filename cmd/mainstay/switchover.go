@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
 
@@ -98,7 +99,7 @@ func (p *program) afterBackups(ctx context.Context, bound time.Duration, begin f
 		if !said {
 			p.say("waiting for at most %s: %s", bound, err)
 		}
-		if !pause(waiting, min(backupsEvery, bound)) {
+		if wakeup.Pause(waiting, min(backupsEvery, bound)) != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"mainstay/controller/wakeup"
 )
 
 // redrawEvery is how often a watched status is drawn again.
@@ -40,7 +42,7 @@ func (p *program) watch(ctx context.Context, s *session) error {
 			}
 			p.complain(err)
 		}
-		if !pause(ctx, redrawEvery) {
+		if wakeup.Pause(ctx, redrawEvery) != nil {
 			return nil
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/controller/wakeup"
 	"mainstay/fencing"
 	"mainstay/fencing/program"
 )
@@ -112,12 +113,7 @@ func (r *Runner) start(e state.Effect, j job) {
 	r.wg.Go(func() {
 		defer cancel()
 		if !r.once(ctx, e, j) {
-			pause := time.NewTimer(again)
-			defer pause.Stop()
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
+			_ = wakeup.Pause(ctx, again) // an effect whose time is over is tried again at once
 		}
 		r.mu.Lock()
 		delete(r.tries, e)

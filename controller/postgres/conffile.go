@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mainstay/controller/wakeup"
 )
 
 // pollEvery is how often a condition on the local server is checked again.
@@ -156,7 +158,7 @@ func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.
 		if end, ok := ctx.Deadline(); time.Since(begun) > applyBound || ok && time.Until(end) < 2*again {
 			return i.with(ctx, func(c *sql.Conn) error { return reloadFailure(ctx, c, wrong) })
 		}
-		if err := pause(ctx, again); err != nil {
+		if err := wakeup.Pause(ctx, again); err != nil {
 			return wrong
 		}
 		again = min(2*again, applyPause)

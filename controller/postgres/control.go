@@ -12,6 +12,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres/ondisk"
+	"mainstay/controller/wakeup"
 )
 
 // Control is the content of the control file.
@@ -65,7 +66,7 @@ func readControl(ctx context.Context, read func() ([]byte, error)) (Control, err
 		if agree++; agree == controlAgree {
 			return Control{}, ErrCorruptControl
 		}
-		if err := pause(ctx, controlBetween); err != nil {
+		if err := wakeup.Pause(ctx, controlBetween); err != nil {
 			return Control{}, err
 		}
 	}

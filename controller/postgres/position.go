@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 )
 
 // Position is the end of valid WAL on a standby's disk. Unknown counts for the fence, never for completeness.
@@ -51,7 +52,7 @@ func (i *Server) positionOn(ctx context.Context, c *sql.Conn) (Position, Status,
 	if !atEnd(s.StartupWait) {
 		return p, s, nil
 	}
-	if err := pause(ctx, retryInterval); err != nil {
+	if err := wakeup.Pause(ctx, retryInterval); err != nil {
 		return p, s, err
 	}
 	again, err := i.statusOn(ctx, c)

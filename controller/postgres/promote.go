@@ -9,6 +9,7 @@ import (
 	"github.com/lib/pq"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 )
 
 // Promotion is how a standby becomes primary.
@@ -122,7 +123,7 @@ func (i *Server) WaitWritable(ctx context.Context) (err error) {
 		if err == nil {
 			return nil
 		}
-		if perr := pause(ctx, reconnectEvery); perr != nil {
+		if perr := wakeup.Pause(ctx, reconnectEvery); perr != nil {
 			return err
 		}
 	}

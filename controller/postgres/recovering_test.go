@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"mainstay/controller/wakeup"
 	"mainstay/test/kit"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ func TestRecovering(t *testing.T) {
 	}
 	before := r
 	for range 3 { // it asks again and again meanwhile
-		check(t, pause(ctx, 2*retryInterval))
+		check(t, wakeup.Pause(ctx, 2*retryInterval))
 		if r, err = b.Recovering(ctx); err != nil || r != before {
 			t.Errorf("it stands still: %+v, then %+v, %v", before, r, err)
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mainstay/controller/wakeup"
 )
 
 // retryInterval is wal_retrieve_retry_interval, as the settings fix it, and a margin.
@@ -90,7 +92,7 @@ func (i *Server) endReceivers(ctx context.Context, c *sql.Conn) error {
 func (i *Server) noReceiver(ctx context.Context, c *sql.Conn) (bool, error) {
 	for look := range 2 {
 		if look > 0 {
-			if err := pause(ctx, retryInterval); err != nil {
+			if err := wakeup.Pause(ctx, retryInterval); err != nil {
 				return false, err
 			}
 		}
@@ -100,17 +102,6 @@ func (i *Server) noReceiver(ctx context.Context, c *sql.Conn) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // receivers finds WAL receivers by the server's view and by the process table: a process that is just starting or ending

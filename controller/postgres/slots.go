@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
+	"mainstay/controller/wakeup"
 	"mainstay/health"
 )
 
@@ -114,7 +115,7 @@ func dropUsed(ctx context.Context, c *sql.Conn, name string) error {
 		if pgdial.SQLState(err) != objectInUse {
 			return err
 		}
-		if gone := pause(ctx, 5*time.Millisecond); gone != nil {
+		if gone := wakeup.Pause(ctx, 5*time.Millisecond); gone != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
 	"mainstay/test/kit"
@@ -155,7 +156,7 @@ func (l *lab) caughtUp() {
 	ctx := testContext(l.t)
 	at := l.sql(l.primary, "SELECT pg_current_wal_insert_lsn()")
 	for l.sql(l.standby, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-		kit.Check(l.t, pause(ctx, 20*time.Millisecond))
+		kit.Check(l.t, wakeup.Pause(ctx, 20*time.Millisecond))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity/page"
 )
 
@@ -52,7 +53,7 @@ func (x *scan) lookAt(ctx context.Context, b Block, rules *page.Rules) (s Seen, 
 	var before [32]byte
 	for reads := 0; reads < x.o.Again.Reads && !s.Steady; reads++ {
 		if reads > 0 {
-			if err := pause(ctx, x.o.Again.Every); err != nil {
+			if err := wakeup.Pause(ctx, x.o.Again.Every); err != nil {
 				return s, err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity/page"
 )
 
@@ -230,7 +231,7 @@ func (x *scan) pace(ctx context.Context, size int64) error {
 	}
 	wait := x.due.Sub(now)
 	x.due = x.due.Add(time.Duration(float64(size) / float64(x.o.Rate) * float64(time.Second)))
-	return pause(ctx, wait)
+	return wakeup.Pause(ctx, wait)
 }
 
 // tools are what one read needs, kept for the next.

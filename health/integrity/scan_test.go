@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity/page"
 	"mainstay/test/kit"
 )
@@ -326,7 +327,7 @@ func TestHung(t *testing.T) {
 	}
 	close(release)
 	for ctx := testContext(t); s.Waiting() > 0; {
-		kit.Check(t, pause(ctx, time.Millisecond))
+		kit.Check(t, wakeup.Pause(ctx, time.Millisecond))
 	}
 	kit.Check(t, late)
 	if r, err := s.Scan(testContext(t), Options{}, Sink{}); err != nil || r.Verified != 8 {

@@ -167,21 +167,6 @@ func (s *Scanner) bounded(deadline time.Duration, what string, f func()) error {
 	return s.start(what, f).wait(deadline)
 }
 
-// pause waits for a moment, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // open opens the directory's tree.
 func (s *Scanner) open(deadline time.Duration) (t *tree, err error) {
 	var result struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity/page"
 )
 
@@ -163,7 +164,7 @@ func (x *scan) settle(ctx context.Context) error {
 		if waits && time.Now().After(end) {
 			return nil
 		}
-		if err := pause(ctx, x.o.Again.Every); err != nil {
+		if err := wakeup.Pause(ctx, x.o.Again.Every); err != nil {
 			return err
 		}
 		for _, s := range slices.Clone(x.suspects) {
@@ -248,7 +249,7 @@ func (x *scan) shapes(ctx context.Context, wrong []Finding) error {
 			}
 			return nil
 		}
-		if err := pause(ctx, x.o.Again.Every); err != nil {
+		if err := wakeup.Pause(ctx, x.o.Again.Every); err != nil {
 			return err
 		}
 		if end > 0 {

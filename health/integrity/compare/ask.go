@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/page"
 )
@@ -131,20 +132,9 @@ func (r *run) insist(ctx context.Context, n int, patience time.Duration, ask fun
 		if time.Now().After(until) {
 			return fmt.Errorf("%s does not answer: %w", r.names[n], err)
 		}
-		if err := pause(ctx, retryAfter); err != nil {
+		if err := wakeup.Pause(ctx, retryAfter); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

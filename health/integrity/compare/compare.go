@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/page"
@@ -309,7 +310,7 @@ func (r *run) turn(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, m := range r.members {
 		wg.Go(func() {
-			for pause(waits, holdEvery) == nil {
+			for wakeup.Pause(waits, holdEvery) == nil {
 				bound, cancel := context.WithTimeout(waits, requestDeadline)
 				_, _ = m.Where(bound) // what matters is that it was asked
 				cancel()
@@ -405,7 +406,7 @@ func (r *run) settle(ctx context.Context) error {
 		if len(due) > 0 || looked {
 			continue // what has moved meanwhile has no end yet
 		}
-		if err := pause(ctx, r.o.Every); err != nil {
+		if err := wakeup.Pause(ctx, r.o.Every); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
@@ -90,7 +91,7 @@ func (l *lab) written() {
 	at := l.sql(0, "SELECT pg_current_wal_insert_lsn()")
 	for n := range l.servers {
 		for n > 0 && l.sql(n, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-			kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
+			kit.Check(l.t, wakeup.Pause(testContext(l.t), 20*time.Millisecond))
 		}
 		l.sql(n, "CHECKPOINT")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/wakeup"
 	"mainstay/test/damage"
 	"mainstay/test/kit"
 )
@@ -30,7 +31,7 @@ func (l *lab) caughtUp(s *damage.Server) {
 	l.t.Helper()
 	at := l.sql(l.primary, "SELECT pg_current_wal_insert_lsn()")
 	for l.sql(s, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'") != "t" {
-		kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
+		kit.Check(l.t, wakeup.Pause(testContext(l.t), 20*time.Millisecond))
 	}
 }
 
@@ -49,7 +50,7 @@ func TestClean(t *testing.T) {
 			other <- err
 		}()
 		for l.sql(l.primary, "SELECT count(*) FROM pg_class WHERE relpersistence = 't'") != "2" {
-			kit.Check(t, pause(ctx, 20*time.Millisecond))
+			kit.Check(t, wakeup.Pause(ctx, 20*time.Millisecond))
 		}
 		for _, of := range []*damage.Server{l.primary, s} {
 			out := l.run(testContext(t), of, Options{Again: 50 * time.Millisecond, Range: 8, Pause: 50 * time.Millisecond})

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"mainstay/controller/wakeup"
 )
 
 // segment is one file of a main fork.
@@ -56,7 +58,7 @@ func (x *check) files(ctx context.Context, d *database, list []*relation, judge 
 		}
 		pending = slices.DeleteFunc(slices.Clone(pending), func(r *relation) bool { _, odd := wrong[r]; return !odd })
 		if look+1 < looks {
-			if err := pause(ctx, x.o.Again); err != nil {
+			if err := wakeup.Pause(ctx, x.o.Again); err != nil {
 				return err
 			}
 		}

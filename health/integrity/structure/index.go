@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"mainstay/controller/wakeup"
 )
 
 // index checks an index as a whole.
@@ -35,7 +37,7 @@ func (x *check) index(ctx context.Context, d *database, r *relation, own func(Ch
 	}
 	a, err := x.ask(ctx, d.name, x.o.Long, nil, none, "SELECT "+d.functions[function]+arguments, r.oid)
 	if err == nil && (a.fate == broken || a.fate == doubtful) {
-		if err = pause(ctx, x.o.Again); err == nil {
+		if err = wakeup.Pause(ctx, x.o.Again); err == nil {
 			a, err = x.ask(ctx, d.name, x.o.Long, nil, none, "SELECT "+d.functions[function]+arguments, r.oid)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/wakeup"
 	"mainstay/test/damage"
 	"mainstay/test/kit"
 )
@@ -27,7 +28,7 @@ func (l *lab) running(s *damage.Server) int {
 			"'mainstay-check'"); n > 0 {
 			return n
 		}
-		kit.Check(l.t, pause(testContext(l.t), 20*time.Millisecond))
+		kit.Check(l.t, wakeup.Pause(testContext(l.t), 20*time.Millisecond))
 	}
 }
 
@@ -101,7 +102,7 @@ func TestPatience(t *testing.T) {
 			}()
 			const locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 't'::regclass"
 			for l.sql(l.primary, locked) != "1" {
-				kit.Check(t, pause(ctx, 20*time.Millisecond))
+				kit.Check(t, wakeup.Pause(ctx, 20*time.Millisecond))
 			}
 			o := once
 			o.Long = 300 * time.Millisecond // of the slow index
@@ -129,7 +130,7 @@ func TestPatience(t *testing.T) {
 				if time.Since(began) > 20*time.Second {
 					t.Fatal("its session has not ended")
 				}
-				kit.Check(t, pause(testContext(t), 50*time.Millisecond))
+				kit.Check(t, wakeup.Pause(testContext(t), 50*time.Millisecond))
 			}
 		})
 		t.Run("crash", func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestLastConnections(t *testing.T) {
 			held = append(held, ended)
 		}
 		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") < 4 {
-			kit.Check(t, pause(ctx, 20*time.Millisecond))
+			kit.Check(t, wakeup.Pause(ctx, 20*time.Millisecond))
 		}
 		o := quick
 		o.Tries = 2
@@ -198,7 +199,7 @@ func TestLastConnections(t *testing.T) {
 			<-h
 		}
 		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") > 1 {
-			kit.Check(t, pause(testContext(t), 20*time.Millisecond))
+			kit.Check(t, wakeup.Pause(testContext(t), 20*time.Millisecond))
 		}
 		kit.Check(t, l.run(testContext(t), l.primary, o).err)
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
+	"mainstay/controller/wakeup"
 )
 
 const (
@@ -134,7 +135,7 @@ func (x *check) crashed(ctx context.Context, database, life string) bool {
 		case try >= x.o.Tries+lives:
 			return true
 		}
-		if pause(ctx, x.o.Pause) != nil {
+		if wakeup.Pause(ctx, x.o.Pause) != nil {
 			return true
 		}
 	}
@@ -148,7 +149,7 @@ func (x *check) watch(ctx context.Context, s *session) (stop func() (yielded boo
 	ended := make(chan struct{}) // closed when the watcher has ended
 	go func() {
 		defer close(ended)
-		if pause(ctx, watchAfter) == nil {
+		if wakeup.Pause(ctx, watchAfter) == nil {
 			x.watching(ctx, s, &cancelled)
 		}
 	}()
@@ -183,7 +184,7 @@ func (x *check) watching(ctx context.Context, s *session, cancelled *atomic.Bool
 			_ = own.Row(ctx, fmt.Sprintf("SELECT pg_cancel_backend(%d)", s.pid), &sent) // the session may have ended
 			return
 		}
-		if pause(ctx, watchEvery) != nil {
+		if wakeup.Pause(ctx, watchEvery) != nil {
 			return
 		}
 	}
@@ -222,7 +223,7 @@ func (x *check) ask(ctx context.Context, database string, bound time.Duration, b
 			}
 			return a, nil
 		}
-		if err := pause(ctx, x.o.Pause); err != nil {
+		if err := wakeup.Pause(ctx, x.o.Pause); err != nil {
 			return answer{}, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
+	"mainstay/controller/wakeup"
 )
 
 // Checker checks one server.
@@ -374,7 +375,7 @@ func (x *check) pace(ctx context.Context, bytes int64) error {
 		return ctx.Err()
 	}
 	due := x.began.Add(time.Duration(float64(x.paced) / float64(x.o.Rate) * float64(time.Second)))
-	return pause(ctx, time.Until(due))
+	return wakeup.Pause(ctx, time.Until(due))
 }
 
 // turn waits for the turn. What passes meanwhile does not count for the rate.
@@ -386,18 +387,4 @@ func (x *check) turn(ctx context.Context) error {
 	err := x.o.Turn(ctx)
 	x.began = x.began.Add(time.Since(before))
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

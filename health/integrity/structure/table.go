@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"mainstay/controller/wakeup"
 )
 
 // listedRows bounds what one statement returns of a damaged range.
@@ -144,7 +146,7 @@ func (x *check) span(ctx context.Context, d *database, r *relation, from, to int
 
 // badBlock takes a page that ends the check each time.
 func (x *check) badBlock(ctx context.Context, d *database, r *relation, block int64, v *Verdict, first answer) error {
-	if err := pause(ctx, x.o.Again); err != nil {
+	if err := wakeup.Pause(ctx, x.o.Again); err != nil {
 		return err
 	}
 	_, a, err := x.verify(ctx, d, r, block, block)
@@ -188,7 +190,7 @@ func (x *check) rows(ctx context.Context, d *database, r *relation, first []row,
 	if len(first) == 0 {
 		return answer{}, nil
 	}
-	if err := pause(ctx, x.o.Again); err != nil {
+	if err := wakeup.Pause(ctx, x.o.Again); err != nil {
 		return answer{}, err
 	}
 	for _, block := range blocksOf(first) {
@@ -232,7 +234,7 @@ func (x *check) visibility(ctx context.Context, d *database, r *relation, v, hea
 		return false, err
 	}
 	if a.fate == fine && len(bits) > 0 {
-		if err := pause(ctx, x.o.Again); err != nil {
+		if err := wakeup.Pause(ctx, x.o.Again); err != nil {
 			return false, err
 		}
 		first := bits
