@@ -90,15 +90,21 @@ func (v *clusterView) toFreeze(a accusation) (names []string) {
 	}
 	slices.SortFunc(names, func(x, y string) int {
 		a, b := v.conf.Member(x), v.conf.Member(y)
-		switch {
-		case a.MayLead != b.MayLead:
-			return map[bool]int{true: 1, false: -1}[a.MayLead]
-		case a.NoAck != b.NoAck:
-			return map[bool]int{true: -1, false: 1}[a.NoAck]
-		}
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Name, a.Name))
+		return cmp.Or(falseFirst(a.MayLead, b.MayLead), falseFirst(!a.NoAck, !b.NoAck), cmp.Compare(a.Priority, b.Priority),
+			cmp.Compare(b.Name, a.Name))
 	})
 	return names
+}
+
+// falseFirst orders two values as cmp.Compare does.
+func falseFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // needsReplay says why a replica cannot be spared for a freeze, "" if it can.

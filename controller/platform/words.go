@@ -1,11 +1,8 @@
 package platform
 
-// Distance is the number of letters to add, drop or change to get from a to b (Levenshtein), or a large number if their lengths
-// differ much. It finds the word that a typing error stands for.
+// Distance is the number of letters to add, drop or change to get from a to b (Levenshtein). It finds the word that a typing error
+// stands for.
 func Distance(a, b string) int {
-	if len(a) > len(b)+2 || len(b) > len(a)+2 {
-		return len(a) + len(b)
-	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"mainstay/controller/platform"
 	"mainstay/health"
 )
 
@@ -124,12 +125,12 @@ func Nearest(name string, names []string) []string {
 
 // farFrom is the distance of the typed text from a name, or from one word of it.
 func farFrom(typed, name string) int {
-	far := distance(typed, strings.ToLower(name))
+	far := platform.Distance(typed, strings.ToLower(name))
 	if len(typed) >= 3 && strings.Contains(strings.ToLower(name), typed) {
 		far = min(far, 1)
 	}
 	for _, word := range wordsOf(name) {
-		far = min(far, distance(typed, word)+1)
+		far = min(far, platform.Distance(typed, word)+1)
 	}
 	return far
 }
@@ -144,25 +145,4 @@ func wordsOf(name string) []string {
 		b.WriteRune(unicode.ToLower(r))
 	}
 	return strings.Fields(strings.ReplaceAll(b.String(), "-", ""))
-}
-
-// distance is the number of insertions, deletions and replacements that turn one text into the other (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -80,7 +80,11 @@ func pack(b []byte, s *page.Summary) []byte {
 	}
 	if v := s.Values; has&hasValues != 0 {
 		b = binary.AppendVarint(binary.AppendVarint(b, v.Last), v.Left)
-		b = append(b, map[bool]byte{true: 1}[v.Called])
+		called := byte(0)
+		if v.Called {
+			called = 1
+		}
+		b = append(b, called)
 	}
 	if has&hasSplit != 0 {
 		b = binary.BigEndian.AppendUint64(b, s.Split)

@@ -37,7 +37,11 @@ const (
 
 // Valid returns the error of a question that no comparison asks.
 func (t *Transactions) Valid() error {
-	if most := map[bool]uint32{false: MostStatus, true: MostBits}[t.Bits]; t.Count == 0 || t.Count > most {
+	most := uint32(MostStatus)
+	if t.Bits {
+		most = MostBits
+	}
+	if t.Count == 0 || t.Count > most {
 		return fmt.Errorf("the status of %d pages of transactions cannot be read: want 1 to %d", t.Count, most)
 	}
 	return nil
