@@ -261,7 +261,7 @@ func TestHistoryExplainPauseResume(t *testing.T) {
 	s.answer("GET /v1/clusters/feed/explain", http.StatusOK, wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1"})
 	s.answer("POST /v1/clusters/feed/pause", http.StatusOK, struct{}{})
 	s.answer("POST /v1/clusters/feed/resume", http.StatusNoContent, nil)
-	b.want(exitDone, []string{"history", "feed"}, "feed-1   birth   done", "feed-2   failover   done")
+	b.want(exitDone, []string{"history", "feed"}, "feed-1   bootstrap   done", "feed-2   failover   done")
 	b.want(exitDone, []string{"history", "feed", "--limit", "1"}, "!feed-1", "feed-2")
 	b.want(exitDone, []string{"history", "feed", "feed-1"}, "feed-1", "!feed-2")
 	b.want(exitDone, []string{"explain", "feed"}, "what is wrong", "if the primary failed now")

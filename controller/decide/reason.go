@@ -14,7 +14,7 @@ import (
 type Rule string
 
 const (
-	RuleBootstrap  Rule = "birth"
+	RuleBootstrap  Rule = "bootstrap"
 	RuleAttempt    Rule = "attempt"
 	RuleDetect     Rule = "detection"
 	RuleUpkeep     Rule = "upkeep"

@@ -34,6 +34,14 @@ const (
 	SiteSwitchover OperationKind = "site-switchover"
 )
 
+// String is the word for people. The log, the API and the metrics have a bootstrap under its first name.
+func (k OperationKind) String() string {
+	if k == Bootstrap {
+		return "bootstrap"
+	}
+	return string(k)
+}
+
 // Beside tells whether operations of that kind concern one member, and run beside changes of the primary.
 func (k OperationKind) Beside() bool { return k == Rejoin || k == Verdict || k == Mending }
 

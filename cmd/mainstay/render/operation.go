@@ -24,7 +24,7 @@ func History(ops []state.Operation, o Options) string {
 }
 
 func (o Options) operation(op state.Operation) string {
-	title := o.paint(bold, op.ID) + "   " + string(op.Kind) + "   " + o.paint(resultStyle(op.Result), string(op.Result))
+	title := o.paint(bold, op.ID) + "   " + op.Kind.String() + "   " + o.paint(resultStyle(op.Result), string(op.Result))
 	var rows []row
 	for _, f := range facts(op) {
 		rows = append(rows, texts(f[0], f[1]))
