@@ -73,7 +73,7 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	if !req.DryRun {
 		p.withoutOperator(ctx, s, cluster)
 	}
-	if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+	if _, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || req.DryRun {
 		return err
 	}
 	question := "acknowledged commits may be lost, for: " + req.AcceptLoss

@@ -82,7 +82,7 @@ func (p *program) power(ctx context.Context, host, verb string, req wire.FenceRe
 	path := "/v1/hosts/" + host + "/"
 	plan := req
 	plan.DryRun = true
-	if done, err := p.plan(ctx, s, path+verb, plan, req.DryRun); err != nil || done {
+	if _, err := p.plan(ctx, s, path+verb, plan, req.DryRun); err != nil || req.DryRun {
 		return err
 	}
 	if err := p.typed(ctx, yes, host, "everything that runs on "+host+" ends"); err != nil {

@@ -224,6 +224,9 @@ func TestSwitchoverAsks(t *testing.T) {
 	b.want(exitRefused, []string{"switchover", "feed"}, "1. stop feed-e2", "switch over feed now? [y/N]", "not confirmed; nothing was changed")
 	b.stdin = "y\n"
 	b.want(exitDone, []string{"switchover", "feed"}, "switchover done")
+	if body := s.body("POST /v1/clusters/feed/switchover"); body != `{"to":"feed-e1","dryRun":false}` {
+		t.Errorf("after the plan to promote feed-e1 was confirmed, asked for %s", body)
+	}
 	b.stdin = ""
 	b.want(exitDone, []string{"switchover", "feed", "--yes", "-o", "json"}, `"result": "done"`, "![y/N]")
 }

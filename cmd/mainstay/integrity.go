@@ -57,7 +57,7 @@ func (p *program) clearDamage(ctx context.Context, cluster string, req wire.Clea
 	path := clusterPath(cluster, "integrity", "clear")
 	plan := req
 	plan.DryRun = true
-	if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+	if _, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || req.DryRun {
 		return err
 	}
 	if err := p.typed(ctx, yes, req.Member, "a member with damaged data may be promoted, for: "+req.Reason); err != nil {

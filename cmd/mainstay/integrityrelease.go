@@ -51,7 +51,7 @@ func (p *program) release(ctx context.Context, name string, req wire.ReleaseRequ
 	path := clusterPath(cluster, "integrity", "release")
 	plan := req
 	plan.DryRun = true
-	if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+	if _, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || req.DryRun {
 		return err
 	}
 	if err := p.typed(ctx, yes, name, "its replay continues, for: "+req.Reason); err != nil {

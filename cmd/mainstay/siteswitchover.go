@@ -76,7 +76,7 @@ func (p *program) siteSwitchover(ctx context.Context, req wire.SiteSwitchoverReq
 	defer s.Close()
 	plan := req
 	plan.DryRun = true
-	if done, err := p.plan(ctx, s, sitePath(), plan, req.DryRun); err != nil || done {
+	if _, err := p.plan(ctx, s, sitePath(), plan, req.DryRun); err != nil || req.DryRun {
 		return err
 	}
 	if err := p.yes(ctx, yes, "move the platform to site "+req.To+" now?"); err != nil {

@@ -68,9 +68,11 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 	if req.DryRun || !yes {
 		plan := req
 		plan.DryRun = true
-		if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+		shown, err := p.plan(ctx, s, path, plan, req.DryRun)
+		if err != nil || req.DryRun {
 			return err
 		}
+		req.To = shown.Target // what is confirmed is what begins, or nothing: another member may be the best candidate by then
 		if err := p.yes(ctx, yes, "switch over "+cluster+" now?"); err != nil {
 			return err
 		}
@@ -105,17 +107,16 @@ func (p *program) afterBackups(ctx context.Context, bound time.Duration, begin f
 	}
 }
 
-// plan shows what an operation would do; done is true where only the plan was asked for.
-func (p *program) plan(ctx context.Context, s *session, path string, req any, last bool) (done bool, err error) {
-	var a wire.OperationAnswer
+// plan asks what an operation would do, and shows it: as the answer if it is the last, else beside it.
+func (p *program) plan(ctx context.Context, s *session, path string, req any, last bool) (a wire.OperationAnswer, err error) {
 	if err := p.ask(ctx, s, http.MethodPost, path, req, &a); err != nil {
-		return false, err
+		return a, err
 	}
 	if last {
-		return true, p.show(a, func(o render.Options) string { return render.Plan(a, o) + "nothing was changed (--dry-run)\n" })
+		return a, p.show(a, func(o render.Options) string { return render.Plan(a, o) + "nothing was changed (--dry-run)\n" })
 	}
 	_, err = io.WriteString(p.stderr, render.Plan(a, p.style()))
-	return false, err
+	return a, err
 }
 
 // begin starts an operation and follows it to its end.
