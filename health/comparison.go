@@ -33,7 +33,7 @@ type Comparison struct {
 	// Horizon is the position up to which all members had written out their pages when it ended.
 	Horizon platform.LSN `json:"horizon,omitempty"`
 
-	Blocks int64 `json:"blocks"` // pages of a member that were looked at; each is on every member
+	Blocks int64 `json:"blocks"` // pages of a member that were compared; each is on every member
 	Equal  int64 `json:"equal"`  // of them
 	// Unverified counts, by reason, the pages that never settled and those that are not compared.
 	Unverified map[string]int64 `json:"unverified,omitempty"`

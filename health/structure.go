@@ -20,8 +20,8 @@ type Structure struct {
 	Version  int          `json:"version,omitempty"`
 	Standby  bool         `json:"standby,omitempty"`
 
-	Databases int                        `json:"databases"` // that were looked at to their ends
-	Blocks    int64                      `json:"blocks"`    // of tables, whose rows were looked at
+	Databases int                        `json:"databases"` // that were checked to their ends
+	Blocks    int64                      `json:"blocks"`    // of tables, whose rows were checked
 	Checks    map[string]StructureCounts `json:"checks,omitempty"`
 	Vanished  int64                      `json:"vanished,omitempty"` // relations that were dropped meanwhile
 	// Retried counts statements without a verdict, GaveWay those of them that gave way to sessions or to recovery.

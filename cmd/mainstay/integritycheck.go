@@ -24,7 +24,7 @@ const (
 	depthPages     = "pages"
 	depthStructure = "structure"
 	depthCompare   = "compare"
-	// checkEvery is how often a check is looked at, checkSays how often the command says how far it is.
+	// checkEvery is how often the state of a check is asked for, checkSays how often the command says how far it is.
 	checkEvery = time.Second
 	checkSays  = 5 * time.Second
 	// checkLost is for how long an agent may not answer before the command gives up. The check continues without it.
@@ -41,7 +41,7 @@ func (p *program) integrityCheckVerb() *cobra.Command {
 
 --depth compare: the agents of a cluster summarise every page, and one of them compares the summaries of all members. Pages
 of equal content are equal; a page with older content than its member has replayed and written out is a lost write. Pages that
-are changing are looked at again after the next checkpoint and restartpoint; what has not settled within --wait is counted as
+are changing are compared again after the next checkpoint and restartpoint; what has not settled within --wait is counted as
 not verified. With three members or more a majority names the one that is wrong; of two that differ both are suspect, and the
 report says what would decide. A page that is broken, zeroed, missing or older than what its member has written out excludes
 that member, as the scan's findings do; a replica is then rebuilt. Another content under the same LSN is only reported. CHECKPOINT
@@ -313,7 +313,7 @@ func (s *saying) next(c *health.Comparison, now time.Time) string {
 	if c == nil {
 		return ""
 	}
-	line := fmt.Sprintf("%s: %d%% looked at, %d pages wait for a checkpoint", s.cluster, c.Percent, c.Waiting)
+	line := fmt.Sprintf("%s: %d%% of the pages read, %d wait for a checkpoint", s.cluster, c.Percent, c.Waiting)
 	if line == s.last && now.Sub(s.at) < time.Minute {
 		return ""
 	}

@@ -55,7 +55,7 @@ func TestSiteDecisionAboutAnotherStep(t *testing.T) {
 		_, err := a.siteDecision(t.Context(), &request{Request: q})
 		return err
 	}
-	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has changed since you looked at it") {
+	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has changed since you read its state") {
 		t.Errorf("a word about version 7: %v", err)
 	}
 	for _, version := range []string{`,"version":9`, ""} {

@@ -185,7 +185,7 @@ func (v *clusterView) freezeProblems() {
 	case len(names) == 0:
 		why = "no good replica is ready for it"
 	case v.needsReplay(names[0]) == "":
-		why, handled = names[0]+" is to be frozen", true
+		why, handled = names[0]+" will be frozen", true
 	default:
 		why = v.needsReplay(names[0])
 	}

@@ -124,7 +124,7 @@ func (v *clusterView) left() string {
 	return ""
 }
 
-// needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
+// needed is a member that is leaving, but whose acknowledgements commits still need, "" if there is none.
 func (v *clusterView) needed(p *health.Member, set *platform.DurabilitySet) string {
 	for i := range v.conf.Members {
 		m := &v.conf.Members[i]

@@ -21,7 +21,7 @@ func freeze(in *Input) Act {
 	}
 	if d.Frozen != d.Incarnation {
 		d.Frozen = d.Incarnation // before the pause, so that a later run of the agent knows whose it is
-		return in.persist(d, "its replay is to be frozen")
+		return in.persist(d, "its replay must be frozen")
 	}
 	switch {
 	case s.Process == health.ProcessEnded:
@@ -39,7 +39,7 @@ func freeze(in *Input) Act {
 	return in.wait("its replay is frozen at " + s.Replayed.String())
 }
 
-// thaws tells whether a freeze that is not wanted any more is to be ended.
+// thaws tells whether a freeze that is not wanted any more must end.
 func thaws(in *Input) bool {
 	d, s := in.Durable, in.Seen
 	running := s.Process == health.ProcessRunning

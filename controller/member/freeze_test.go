@@ -25,7 +25,7 @@ func TestFreeze(t *testing.T) {
 	}{
 		{"it is free", nil, Nothing, ""},
 		{"a freeze of other data", []func(*Input){func(in *Input) { in.Goal.Freeze = &platform.Freeze{Incarnation: "m2_9"} }}, Nothing, ""},
-		{"first the agent keeps that it has paused it", []func(*Input){frozen}, Persist, "is to be frozen"},
+		{"first the agent keeps that it has paused it", []func(*Input){frozen}, Persist, "must be frozen"},
 		{"then it pauses it", []func(*Input){kept}, Freeze, "spoke against its primary"},
 		{"it is paused", []func(*Input){paused}, Nothing, "frozen at 0/64"},
 		{"its server has ended", []func(*Input){kept, ended}, StartStandby, "no further"},
@@ -44,7 +44,7 @@ func TestFreeze(t *testing.T) {
 		{"its user has paused it", []func(*Input){func(in *Input) { in.Seen.Paused = true }}, Nothing, ""},
 		{"to be sealed, and not paused yet", []func(*Input){kept, sealed}, Freeze, "before it is sealed"},
 		{"to be sealed, and paused", []func(*Input){paused, sealed}, Seal, ""},
-		{"to be sealed, and not known yet", []func(*Input){frozen, sealed}, Persist, "is to be frozen"},
+		{"to be sealed, and not known yet", []func(*Input){frozen, sealed}, Persist, "must be frozen"},
 		{"to be sealed, and down", []func(*Input){kept, sealed, ended}, StartStandby, ""},
 		{"chosen by an operator", []func(*Input){free, lead, func(in *Input) { in.Seen.Held = false }}, Promote, ""},
 		{"chosen by an operator while it holds", []func(*Input){free, lead, func(in *Input) { in.Seen.Held = true }}, StopClean,

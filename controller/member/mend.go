@@ -2,7 +2,7 @@ package member
 
 import "mainstay/health"
 
-// mends tells whether a page of the present data is to be replaced. Only a standby's is, and only once for each operation.
+// mends tells whether a page of the present data must be replaced. Only a standby's is, and only once for each operation.
 func mends(in *Input) bool {
 	done := uint64(0)
 	if m := in.Durable.Mended; m != nil {

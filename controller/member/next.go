@@ -200,7 +200,7 @@ func (in *Input) sealed() Act {
 		return in.act(StopClean, shortWhy)
 	case frozen(in) && d.Frozen != d.Incarnation:
 		d.Frozen = d.Incarnation
-		return in.persist(d, "its replay is to be frozen")
+		return in.persist(d, "its replay must be frozen")
 	case frozen(in) && in.Seen.Role == health.RoleStandby && !in.Seen.Paused:
 		return in.act(Freeze, "before it is sealed, since it replays what it has")
 	case in.Memory.SealConfirmed != g.Epoch:

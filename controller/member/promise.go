@@ -89,7 +89,7 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 // EnoughPromises tells whether the promises of these members let a primary renew its lease (L5). It needs k members of every durability
 // set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other members if a set has acks 0. A member
 // counts for its former name too: the controllers may have dropped a set, and a member may have replaced its data for that, before the
-// primary knows of it. Nobody can seal data of that name any more.
+// primary knows of it. Data of that name can no longer be sealed.
 func EnoughPromises(g platform.Goal, promises map[string]platform.PromiseAnswer) bool {
 	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {
 		return false

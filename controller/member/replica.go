@@ -20,8 +20,8 @@ func (in *Input) replica() Act {
 	return act
 }
 
-// damaged: the data is known to be damaged. An agent that has lost its state does not know what its data is: it is no copy that anybody has
-// confirmed.
+// damaged: the data is known to be damaged. An agent that has lost its state does not know what its data is: no member has
+// confirmed it as a copy.
 func (in *Input) damaged() bool {
 	g, own := in.Goal.Damaged, in.Durable.Incarnation
 	return g != "" && in.Seen.Data == health.DataPresent && (g == own || own == "" && g != in.Goal.Incarnation ||

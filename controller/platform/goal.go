@@ -155,7 +155,7 @@ type Mend struct {
 	From        string `json:"from"` // the member whose page it gets; "" where the page is made anew
 }
 
-// Mends tells whether a page of data of that name is to be replaced by an operation that is not the last one done.
+// Mends tells whether a page of data of that name must be replaced by an operation that is not the last one done.
 func (g *DamageGoal) Mends(incarnation string, done uint64) bool {
 	return g.Mend != nil && incarnation != "" && g.Mend.Incarnation == incarnation && g.Mend.Number != done
 }

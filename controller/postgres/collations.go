@@ -34,7 +34,7 @@ SELECT CASE provider WHEN 'i' THEN 'ICU' WHEN 'c' THEN 'libc' ELSE 'builtin' END
 	format('collation %s, as of %s', name, relation) || CASE WHEN n > 1 THEN format(' and %s more', n - 1) ELSE '' END
 FROM c WHERE recorded <> offered ORDER BY name LIMIT $1`
 
-// surveyed are the databases to ask. A template is left out: nothing can be copied from it while somebody is in it.
+// surveyed are the databases to ask. A template is left out: nothing can be copied from it while it has a session.
 const surveyed = `SELECT coalesce(array_agg(datname ORDER BY datname), '{}') FROM (SELECT datname FROM pg_database
 	WHERE datallowconn AND NOT datistemplate ORDER BY datname LIMIT $1) AS d`
 
@@ -52,7 +52,7 @@ func (i *Server) ColumnCollations(ctx context.Context) (all []Collation, err err
 	for _, name := range databases {
 		of := i.Local()
 		of.Database = name
-		of.Runtime["lock_timeout"] = "500" // somebody may lock a catalog
+		of.Runtime["lock_timeout"] = "500" // a session may lock a catalog
 		wrong := pgdial.WithConn(ctx, of, func(c *sql.Conn) error {
 			some, err := columnCollationsOn(ctx, c, name)
 			all = append(all, some...)

@@ -18,7 +18,7 @@ const mostLog = 256 << 20
 // logCopy has a log's folder for the time of a rewind, where it cannot be moved: the data directory, or that folder, is a mount point.
 func (i *Server) logCopy() string { return filepath.Join(i.Conf, "log.kept") }
 
-// placeForLog says where the log's folder is to be during a rewind. Where it cannot be moved, its files are copied at once.
+// placeForLog says where the log's folder is kept during a rewind. Where it cannot be moved, its files are copied at once.
 func (i *Server) placeForLog(ctx context.Context, h *movedFiles) error {
 	mounted, err := mountPoint(filepath.Join(i.Data, h.Log))
 	if err != nil {

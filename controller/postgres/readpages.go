@@ -20,7 +20,7 @@ type ReadPages struct {
 
 	of    Status  // that the rest is about
 	since *origin // nil before the first
-	// spare is how many more reads the log has named of late than were counted, and below zero how many fewer. Log and counts do not come at
+	// spare is how many more reads the log has recently named than were counted, and below zero how many fewer. Log and counts do not come at
 	// one moment: a line may be written a moment after its read is counted, and up to 14 a read is counted a moment after its line.
 	spare int64
 }

@@ -163,8 +163,8 @@ func (i *Server) open(pid int) (wal, others []string) {
 	return wal, others
 }
 
-// asks is where the WAL begins that recovery needs which asks for a segment. While it looks for its checkpoint, its stream begins at that
-// one's redo point.
+// asks is where the WAL begins that a recovery needs which asks for this segment. A recovery that searches for its checkpoint streams from
+// the checkpoint's redo point.
 func (i *Server) asks(c Control, name string) platform.LSN {
 	s, ok := parseSegment(name, c.SegmentSize)
 	if !ok {

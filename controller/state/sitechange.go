@@ -183,7 +183,7 @@ func (s *State) applyStepSite(cmd Command) error {
 	case ch == nil || ch.ID != c.Change:
 		return fmt.Errorf("site switchover %s is not running; `mainstay site history` shows its result", c.Change)
 	case c.Decision != "" && c.Version != 0 && c.Version != ch.Version:
-		return fmt.Errorf("site switchover %s has changed since you looked at it; run `mainstay status` again before you decide", ch.ID)
+		return fmt.Errorf("site switchover %s has changed since you read its state; run `mainstay status` again before you decide", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Decision != "" && ch.Halted == "":

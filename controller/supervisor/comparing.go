@@ -23,7 +23,7 @@ const (
 	readLasts = 5 * time.Second
 	// rereadAfter is the pause before a page that looks damaged is read again for a comparison.
 	rereadAfter = 5 * time.Millisecond
-	// reportedBlocks is how many pages that differ a report has. Whoever asks the agent itself gets those that the comparison lists.
+	// reportedBlocks is how many pages that differ a report has. The agent itself, when asked, lists more.
 	reportedBlocks = 3
 	// comparePatience is how long another member may not answer, for example during a failover or until its next restartpoint.
 	comparePatience = 10 * time.Minute
@@ -452,7 +452,7 @@ func (m *comparer) catalog(ctx context.Context) map[integrity.Relation]compare.K
 	}
 	relations, err := pg.Relations(ctx)
 	if err != nil {
-		m.log.Warn("a comparison does without a part of the catalog", zap.Error(err))
+		m.log.Warn("a comparison runs without a part of the catalog", zap.Error(err))
 	}
 	for _, r := range relations {
 		all[integrity.Relation{Space: r.Space, Database: r.Database, Node: r.Node}] = compare.Known{

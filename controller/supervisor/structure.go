@@ -42,7 +42,7 @@ type inspection struct {
 	begun     time.Duration
 	ended     instant
 	tried     instant // when the last one ended
-	wholeOf   string  // the incarnation of the data that the last one was about which has looked at everything
+	wholeOf   string  // the incarnation of the data that the last complete one was about
 	wholeAt   instant // when that ended
 	o         structure.Options
 	unseen    bool              // nothing has begun yet
@@ -194,7 +194,7 @@ func (m *Inspector) signal() {
 	}
 }
 
-// end ends it; called with mu held. why is "" where it has looked at everything.
+// end ends it; called with mu held. why is "" where it is complete.
 func (i *inspection) end(why string) {
 	now := boottime.Now()
 	i.wanted, i.ended, i.tried = false, instant{now, true}, instant{now, true}

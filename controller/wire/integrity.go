@@ -16,7 +16,7 @@ type IntegrityAnswer struct {
 
 // CompareRequest is the body of POST /v1/integrity/{member}/compare of an agent.
 type CompareRequest struct {
-	// Wait is for how long to look again at pages that have not settled, after every page was looked at once; in nanoseconds.
+	// Wait is for how long to compare again the pages that have not settled, after every page was compared once; in nanoseconds.
 	Wait time.Duration `json:"wait"`
 	// Members are those to compare with; none means all others of the cluster.
 	Members []string `json:"members,omitempty"`

@@ -130,7 +130,7 @@ func (s *Stopped) Replace(b Block, p []byte) error {
 	}
 	back, err := s.tree.page(b)
 	if err == nil && !bytes.Equal(back, p) {
-		err = fmt.Errorf("%s: the disk gives another page back than was written", b)
+		err = fmt.Errorf("%s: the disk returns another page than was written", b)
 	}
 	return err
 }

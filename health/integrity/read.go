@@ -38,7 +38,7 @@ func (t *tree) fetch(f folder, name string, b []byte, from int64) (n int, err er
 	return n, errors.Join(err, file.Close())
 }
 
-// ofDisk tells whether the disk or its filesystem has lost what was to be read, as far as the kernel says so. Others, such as a lack of
+// ofDisk tells whether the disk or its filesystem has lost what a read asked for, by the kernel's word. Other errors, such as a lack of
 // rights, memory or file handles, are no evidence against the data.
 func ofDisk(err error) bool {
 	for _, lost := range []syscall.Errno{syscall.EIO, syscall.ENODATA, syscall.EREMOTEIO, syscall.EILSEQ, syscall.EBADMSG, syscall.EUCLEAN} {

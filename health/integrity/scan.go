@@ -26,7 +26,7 @@ const (
 const chunk = 256 << 10
 
 // Scan reads every page of the directory's relations once, those that look wrong again, and says what it found. It returns what it has
-// looked at also with an error: those of the control file, ErrHung, ErrBusy and the context's.
+// read also with an error: those of the control file, ErrHung, ErrBusy and the context's.
 func (s *Scanner) Scan(ctx context.Context, o Options, sink Sink) (Result, error) {
 	if err := s.begin(); err != nil {
 		return Result{}, err

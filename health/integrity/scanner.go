@@ -89,7 +89,7 @@ type Progress struct {
 	At          *Block // the last block of what is done, for Options.From; nil: none yet. Findings that still wait come later
 }
 
-// Result is what a scan has looked at.
+// Result is what a scan has read.
 type Result struct {
 	Layout     page.Layout
 	Files      int64

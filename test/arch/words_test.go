@@ -37,6 +37,9 @@ var lostNames = map[string]string{
 
 // idioms are phrases that messages, comments and guides once had, and what they say now.
 var idioms = map[string]string{"under way": "is running", "goes on": "continues", "go on": "continue", "by itself": "automatically",
+	"is to be": "must be, will be", "are to be": "must be, will be", "was to be": "had to be", "looked at": "read, checked, compared",
+	"whoever": "the member, the agent that", "somebody": "a session, an operator", "anybody": "any member, any operator",
+	"of late": "recently",
 	"looks after": "manages", "look after": "manage", "let go": "release", "as a witness": "reachability check",
 	"witness app": "the app of failover.reachable-by"}
 
@@ -121,10 +124,10 @@ var said = []string{"without a vote", "forgotten votes", "a vote in term", "then
 
 // idiomIn is the first idiom in a text, over line ends too; "" for none.
 func idiomIn(text string) string {
-	return idiom.FindString(strings.Join(strings.Fields(text), " "))
+	return strings.ToLower(idiom.FindString(strings.Join(strings.Fields(text), " ")))
 }
 
-var idiom = regexp.MustCompile(`\b(` + strings.Join(slices.Sorted(maps.Keys(idioms)), "|") + `)\b`)
+var idiom = regexp.MustCompile(`(?i)\b(` + strings.Join(slices.Sorted(maps.Keys(idioms)), "|") + `)\b`)
 
 // TestGuidesUseTheWords: guides have none of the idioms.
 func TestGuidesUseTheWords(t *testing.T) {

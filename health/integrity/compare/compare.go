@@ -108,9 +108,9 @@ const (
 	listPatience = 20 * time.Second
 	// LookBlocks is how many pages one question to a member is about, at most.
 	LookBlocks = 1024
-	// mostLooks is how often a page that is not equal is looked at again, after a checkpoint of every member each time.
+	// mostLooks is how often a page that is not equal is compared again, after a checkpoint of every member each time.
 	mostLooks = 3
-	// mostWaiting bounds the pages that are looked at again, mostListed those that differ and are listed one by one.
+	// mostWaiting bounds the pages that are compared again, mostListed those that differ and are listed one by one.
 	mostWaiting = 100_000
 	mostListed  = 100
 )
@@ -118,7 +118,7 @@ const (
 // Reasons for what is not verified.
 const (
 	freeSpaceMap    = "free space maps are not logged"
-	tooMany         = "more pages had not settled than are looked at again"
+	tooMany         = "more pages had not settled than are compared again"
 	notFinished     = "not finished"
 	unknownRelation = "the catalog does not have the relation"
 	notRead         = "a page was not read"
@@ -211,8 +211,8 @@ type waiting struct {
 	sure  bool // the last two showed the same, and a checkpoint of every member has passed between them
 }
 
-// done tells whether it is not looked at again. A page that is always newer than the last checkpoint never settles; one that differs is
-// looked at until the difference is sure.
+// done tells whether it is not compared again. A page that is always newer than the last checkpoint never settles; one that differs is
+// compared until the difference is sure.
 func (w *waiting) done() bool { return w.sure || w.looks >= mostLooks && w.now.Verdict != page.Differs }
 
 func (r *run) all(ctx context.Context) error {
@@ -413,7 +413,7 @@ func (r *run) settle(ctx context.Context) error {
 	return nil
 }
 
-// where asks how far all members are. Pages that were looked at before have an end of WAL from then on.
+// where asks how far all members are. Pages that were read before have an end of WAL from then on.
 func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
 	all := make([]Where, len(r.members))
 	err = r.each(ctx, r.o.Patience, func(ctx context.Context, n int) (err error) {

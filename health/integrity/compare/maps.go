@@ -22,12 +22,12 @@ const (
 	mapKind = "visibility map"
 	// openMaps is why a page of a map is neither right nor wrong.
 	openMaps = "pages of visibility maps that contradict their heaps, and kept changing"
-	// mostStale is how many pages of a heap are looked at again for one page of its map and member; listedStale how many the evidence names.
+	// mostStale is how many pages of a heap are read again for one page of its map and member; listedStale how many the evidence names.
 	mostStale   = 16
 	listedStale = 3
 )
 
-// heap is what the pages of the relation say that is being looked at: for each member a bit for each page that is not all-visible.
+// heap is what the pages of the present relation say: for each member a bit for each page that is not all-visible.
 type heap struct {
 	relation integrity.Relation
 	hidden   [][]byte
@@ -208,7 +208,7 @@ func staleText(blocks []uint32) string {
 	}
 	text := "the map calls page " + strings.Join(names, ", ") + " of the table all-visible, and the page itself does not"
 	if more := len(blocks) - listedStale; more > 0 {
-		text += fmt.Sprintf("; so of %d more, or further ones", more)
+		text += fmt.Sprintf("; the same holds for %d more", more)
 	}
 	return text
 }

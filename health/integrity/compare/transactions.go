@@ -63,7 +63,7 @@ const (
 	slruPages = 32
 	// listedXIDs is how many transactions the evidence names.
 	listedXIDs = 3
-	// mostStatus bounds the pages of pg_xact that are looked at again.
+	// mostStatus bounds the pages of pg_xact that are compared again.
 	mostStatus = 1000
 )
 

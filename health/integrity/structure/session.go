@@ -40,7 +40,7 @@ func (x *check) config(database string, bound time.Duration) pgdial.Config {
 		c.Runtime = map[string]string{}
 	}
 	maps.Copy(c.Runtime, map[string]string{
-		// Whoever holds an exclusive lock may need long.
+		// A session may hold an exclusive lock for long.
 		"lock_timeout": "2000", "statement_timeout": fmt.Sprint(bound.Milliseconds()),
 		// A closed connection ends the statement.
 		"client_connection_check_interval": "1000",

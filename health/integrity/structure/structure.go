@@ -29,7 +29,7 @@ type Options struct {
 	Long    time.Duration // deadline of a statement about a whole index or visibility map; 0: two hours
 	Tries   int           // of a statement that gets no verdict; 0: 3
 	Pause   time.Duration // between tries; 0: 10 seconds
-	Again   time.Duration // before what is found is looked at once more; 0: a second
+	Again   time.Duration // before a finding is checked once more; 0: a second
 	// Turn waits until the check may continue, before each relation and each range of a table; nil: it always may. Its error, which is that of
 	// the context, ends the check.
 	Turn func(ctx context.Context) error
@@ -207,7 +207,7 @@ type Why struct {
 	Text  string `json:"text"`
 }
 
-// Result counts what a check has looked at.
+// Result counts what a check has checked.
 type Result struct {
 	Version    int // major
 	Standby    bool

@@ -182,7 +182,7 @@ func (x *check) verify(ctx context.Context, d *database, r *relation, from, to i
 	return all, a, err
 }
 
-// confirmedBlocks bounds the pages of a range that are looked at again one by one.
+// confirmedBlocks bounds the pages of a range that are checked again one by one.
 const confirmedBlocks = 20
 
 // rows counts what a second look shows as well.
@@ -318,7 +318,7 @@ func (x *check) bit(ctx context.Context, d *database, r *relation, b row, v *Ver
 // doubt keeps that a look which would have decided had no answer.
 func (v *Verdict) doubt(a answer) error {
 	if a.err == nil {
-		return errors.New("a look has neither an answer nor an error")
+		return errors.New("a check returned neither an answer nor an error")
 	}
 	v.add(Suspect, evidence(a.err, BadMap))
 	return nil
