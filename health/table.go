@@ -252,8 +252,9 @@ var table = []Description{
 		"mainstay cert issue --role agent --name HOST"},
 
 	{PendingRestart, Info, aboutMember,
-		"Some settings wait for the member's next start.",
-		"Nothing is wrong. They take effect when its agent starts it again, as in a switchover away from it; choose a quiet hour.", ""},
+		"Some settings wait for the member's next start. The line says which values that start removes, because Mainstay manages them.",
+		"Nothing is wrong. They take effect when its agent starts it again, as in a switchover away from it; choose a quiet hour. " +
+			"A restart applies no value that it removes.", ""},
 }
 
 func percent(n int) string { return strconv.Itoa(n) + "%" }

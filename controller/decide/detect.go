@@ -405,8 +405,8 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	if primary {
 		v.sendersTaken(r)
 	}
-	if len(r.PendingRestart) > 0 {
-		v.problem(health.PendingRestart, name, "it needs a restart for "+strings.Join(r.PendingRestart, ", "), false)
+	if text := startTime(r); text != "" {
+		v.problem(health.PendingRestart, name, text, false)
 	}
 	switch {
 	case primary && r.SyncWaits > 0 && v.syncWait().Seconds() > 2:

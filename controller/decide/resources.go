@@ -128,6 +128,18 @@ func overrides(all []health.Override) string {
 	return strings.Join(texts, "; ")
 }
 
+// startTime is what the next start does with the start-time settings that differ from those in force; "" if there are none.
+func startTime(r *health.Member) string {
+	var texts []string
+	if len(r.PendingRestart) > 0 {
+		texts = append(texts, "it needs a restart for "+strings.Join(r.PendingRestart, ", "))
+	}
+	for _, s := range r.RemovedAtStart {
+		texts = append(texts, "the next start removes "+s)
+	}
+	return strings.Join(texts, "; ")
+}
+
 // sharedSpaces names a member that has, or will have once its replay gets there, the folder of a tablespace in common with another member:
 // a replay does not mind files that are there already. Of two members of a cluster, the replica is named.
 func (v *clusterView) sharedSpaces(name string, r *health.Member) {

@@ -456,6 +456,21 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestRemovedAtStart: where a restart applies nothing, none is advised.
+func TestRemovedAtStart(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m1"].RemovedAtStart = []string{"port = 1, which ALTER SYSTEM has set"}
+	st.later(1600 * time.Millisecond)
+	for _, want := range []string{"", "it needs a restart for max_connections; "} {
+		want = "m1: " + want + "the next start removes port = 1, which ALTER SYSTEM has set"
+		if got := st.evidence(health.PendingRestart); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		st.members["m1"].PendingRestart = []string{"max_connections"}
+		st.later(1600 * time.Millisecond)
+	}
+}
+
 func TestProblemsAreNamed(t *testing.T) {
 	for kind, change := range map[health.Kind]func(*stage){
 		health.ReplicaMissing:    func(st *stage) { st.members["m2"] = nil },

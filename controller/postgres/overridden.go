@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"cmp"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,6 +61,26 @@ func (i *Server) alteredSince(last []FileSetting) (all []health.Override, err er
 		}
 	}
 	return all, err
+}
+
+// Unapplied splits the settings that wait for a start into those that the next start applies, and those of ours whose value from
+// ALTER SYSTEM it removes instead. Each of the latter says so, and which statements remove it now.
+func (i *Server) Unapplied(s Status) (waiting, removed []string) {
+	next := *i
+	next.Kept = i.Kept.Want(s.Wanted, s.InForce) // what the user has just raised is taken over before that start
+	ours, auto := next.Values(Settings{}), filepath.Join(i.Data, autoConf)
+	for _, name := range s.PendingRestart {
+		n := slices.IndexFunc(s.Last, func(f FileSetting) bool { return f.Name == name && sameFile(f.File, auto) })
+		value, managed := ours[name]
+		if n < 0 || !managed || s.Last[n].Value == value {
+			waiting = append(waiting, name)
+			continue
+		}
+		o := override(name, s.Last[n].Value, value, run("ALTER SYSTEM RESET "+name+"; "))
+		removed = append(removed, fmt.Sprintf("%s = %s, which ALTER SYSTEM has set: Mainstay manages that setting and starts PostgreSQL "+
+			"with %s. To remove it now, %s", name, cmp.Or(o.Value, "''"), cmp.Or(o.Wanted, "''"), o.Mend))
+	}
+	return waiting, removed
 }
 
 func run(statement string) string { return "run `" + statement + "SELECT pg_reload_conf();`" }

@@ -103,6 +103,48 @@ func TestAlteredIsReset(t *testing.T) {
 	}
 }
 
+// TestUnapplied: of the start-time settings from ALTER SYSTEM, the next start removes those that are ours, and applies the others and what
+// is the user's to raise.
+func TestUnapplied(t *testing.T) {
+	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)
+	for _, s := range []string{"port = 1", "wal_log_hints = off", "cluster_name = 'x'", "max_replication_slots = 3", "max_wal_senders = 20",
+		"max_connections = 33"} {
+		check(t, i.exec(ctx, "ALTER SYSTEM SET "+s))
+	}
+	check(t, i.Reload(ctx))
+	var waiting, removed []string
+	kit.Eventually(t, "the reload", func() bool {
+		waiting, removed = i.Unapplied(mustStatus(t, i))
+		return len(removed) > 0
+	})
+	if want := []string{"max_connections", "max_wal_senders"}; !slices.Equal(waiting, want) {
+		t.Errorf("waiting %q, want %q", waiting, want)
+	}
+	want := []string{"cluster_name = x, ", "max_replication_slots = 3, ", "port = 1, ", "wal_log_hints = off, "}
+	if len(removed) != len(want) {
+		t.Fatalf("removed %q, want %q", removed, want)
+	}
+	for n := range want {
+		if !strings.HasPrefix(removed[n], want[n]) {
+			t.Errorf("removed %q, want %q", removed[n], want[n])
+		}
+	}
+	if !strings.HasSuffix(removed[3], " with on. To remove it now, run `ALTER SYSTEM RESET wal_log_hints; SELECT pg_reload_conf();`") {
+		t.Error(removed[3])
+	}
+
+	i.Kept = i.Kept.Want(mustStatus(t, i).Wanted, nil) // as the agent does
+	check(t, i.WriteSettings(ctx, Settings{}))
+	check(t, i.StopFast(ctx))
+	eventually(t, "its end", func() bool { _, _, ok := i.Running(); return !ok })
+	start(t, i, true)
+	status := mustStatus(t, i)
+	if waiting, removed = i.Unapplied(status); len(waiting)+len(removed) > 0 || must(i.ShowSetting(ctx, "wal_log_hints")).Value != "on" ||
+		status.InForce["max_wal_senders"] != "20" {
+		t.Errorf("after the start: %q, %q, %+v", waiting, removed, status.InForce)
+	}
+}
+
 // TestOverriddenAfterAdoption: on a server that was adopted and not started again, ours are where the user's ALTER SYSTEM writes too.
 func TestOverriddenAfterAdoption(t *testing.T) {
 	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)

@@ -34,7 +34,8 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	seen.Upstream, seen.Application = upstreamOf(pg, goal, s.ConnInfo)
 	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
 	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
-	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
+	r.Version, r.Connections, r.SyncWaits = s.Version, s.Connections, s.SyncWaits
+	r.PendingRestart, r.RemovedAtStart = pg.Unapplied(s)
 	r.OldestWAL = s.Oldest
 	m.resources(s, r)
 	r.Overridden = m.overridden(pg, d, s)
