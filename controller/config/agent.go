@@ -86,7 +86,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"instances", named(l.reader, &a.Instances, l.instance)},
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
-			{"integrity", l.section(field{"every", l.every(&a.Integrity.Every)}, field{"rate", l.integer(&a.Integrity.Rate)})},
+			{"integrity", l.section(field{"every", l.every(&a.Integrity.Every, dailySpan)}, field{"rate", l.integer(&a.Integrity.Rate)})},
 			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}

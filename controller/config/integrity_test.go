@@ -9,12 +9,12 @@ import (
 func TestIntegrityMistakes(t *testing.T) {
 	load := func(path string) error { _, err := LoadAgent(path); return err }
 	testChanges(t, agentFile, load, []change{
-		{"no unit", "every: 12h", "every: 12", `F:17:20: integrity.every: "12" has no unit; write a number and a unit: 500ms, 5s, 1m`},
-		{"no time", "every: 12h", "every: daily", `F:17:20: integrity.every: "daily" is not a time; write a number and a unit: 500ms, 5s, 1m`},
+		{"no unit", "every: 12h", "every: 12", `F:17:20: integrity.every: "12" has no unit; write a time such as 24h, or off`},
+		{"no time", "every: 12h", "every: daily", `F:17:20: integrity.every: "daily" is not a time; write a time such as 24h, or off`},
 		{"too often", "every: 12h", "every: 10ms",
 			"F:17:20: integrity.every: 10ms is not between 1s and 8760h; write a time such as 24h, or off"},
 		{"backwards", "every: 12h", "every: -1h",
-			"F:17:20: integrity.every: -1h0m0s is not between 1s and 8760h; write a time such as 24h, or off"},
+			"F:17:20: integrity.every: -1h is not between 1s and 8760h; write a time such as 24h, or off"},
 		{"nothing", "rate: 50", "rate: 0", "F:17:31: integrity.rate: 0 is not between 1 and 1000; write the MB to read in a second, such as 20"},
 		{"too much", "rate: 50", "rate: 1001",
 			"F:17:31: integrity.rate: 1001 is not between 1 and 1000; write the MB to read in a second, such as 20"},

@@ -24,7 +24,7 @@ var (
 // size reads a number of bytes, such as 512MB, 10GB or 1TB.
 func (r *reader) size(dst *int64) reading {
 	return func(n *yaml.Node, at where) {
-		do := "write a number and a unit: 512MB, 10GB, 1TB"
+		do := "write a whole number up to 999999 and a unit: 512MB, 10GB, 1TB"
 		if n.Kind != yaml.ScalarNode {
 			r.unread(n, at, "is "+kindOf(n)+", not a size", do)
 			return

@@ -70,17 +70,23 @@ func (r *reader) boolean(dst *bool) reading {
 }
 
 // decimal excludes numbers that YAML and people read differently: 010, 0x10, 1_000.
-var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})$`)
+var (
+	decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})$`)
+	long    = regexp.MustCompile(`^-?[1-9][0-9]{9,}$`)
+)
 
 // integer reads a whole number of at most nine digits.
 func (r *reader) integer(dst *int) reading {
 	return func(n *yaml.Node, at where) {
 		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || !decimal.MatchString(n.Value) {
-			what := "is " + kindOf(n) + ", not a whole number"
-			if n.Kind == yaml.ScalarNode {
+			what, do := "is "+kindOf(n)+", not a whole number", "write plain digits, without quotes"
+			switch {
+			case n.Kind == yaml.ScalarNode && long.MatchString(n.Value):
+				what, do = quote(n.Value)+" is out of range", "write at most nine digits"
+			case n.Kind == yaml.ScalarNode:
 				what = quote(n.Value) + " is not a whole number"
 			}
-			r.unread(n, at, what, "write plain digits, without quotes")
+			r.unread(n, at, what, do)
 			return
 		}
 		*dst, _ = strconv.Atoi(n.Value)
@@ -89,20 +95,22 @@ func (r *reader) integer(dst *int) reading {
 
 // duration reads a time with its unit, such as 500ms, 5s or 1m30s.
 func (r *reader) duration(dst *time.Duration) reading {
-	return func(n *yaml.Node, at where) {
-		do := "write a number and a unit: 500ms, 5s, 1m"
-		if n.Kind != yaml.ScalarNode {
-			r.unread(n, at, "is "+kindOf(n)+", not a time", do)
-			return
-		}
-		d, err := time.ParseDuration(n.Value)
-		switch {
-		case n.ShortTag() == "!!int":
-			r.unread(n, at, quote(n.Value)+" has no unit", do)
-		case err != nil:
-			r.unread(n, at, quote(n.Value)+" is not a time", do)
-		default:
-			*dst = d
-		}
+	return func(n *yaml.Node, at where) { r.time(n, at, dst, "write a number and a unit: 500ms, 5s, 1m") }
+}
+
+// time reads one; do says what the place may have.
+func (r *reader) time(n *yaml.Node, at where, dst *time.Duration, do string) {
+	if n.Kind != yaml.ScalarNode {
+		r.unread(n, at, "is "+kindOf(n)+", not a time", do)
+		return
+	}
+	d, err := time.ParseDuration(n.Value)
+	switch {
+	case n.ShortTag() == "!!int":
+		r.unread(n, at, quote(n.Value)+" has no unit", do)
+	case err != nil:
+		r.unread(n, at, quote(n.Value)+" is not a time", do)
+	default:
+		*dst = d
 	}
 }

@@ -25,23 +25,45 @@ func (r *reader) integrity(c *platform.Cluster) reading {
 // checkPlan reads a plan; off, and every: off, mean never, whatever else is there.
 func (r *reader) checkPlan(p *platform.CheckPlan) reading {
 	return func(n *yaml.Node, at where) {
-		if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		if n.Kind == yaml.ScalarNode {
+			if n.Value != "off" {
+				r.unread(n, at, quote(n.Value)+" is not a schedule", "write how often, such as {every: 168h}, or off")
+			}
 			return
 		}
-		r.section(field{"every", r.every(&p.Every)}, field{"rate", r.integer(&p.Rate)}, field{"share", r.integer(&p.Share)})(n, at)
-		switch given := func(key string) bool { return r.given(at.field(key)) }; {
+		r.section(field{"every", r.every(&p.Every, longSpan)}, field{"rate", r.integer(&p.Rate)}, field{"share", r.integer(&p.Share)})(n, at)
+		switch every := at.field("every"); {
 		case n.Kind != yaml.MappingNode:
-		case !given("every"):
+		case !r.given(every):
 			r.unread(n, at, "every is missing", "write how often, such as {every: 168h}, or off")
-		case p.Every == 0:
+		case p.Every == 0 && !r.broken[every.key]:
 			*p = platform.CheckPlan{}
-		case given("rate") && p.Rate == 0:
-			p.Rate = -1 // the file may not give 0 itself
-		case given("share") && p.Share == 0:
-			p.Share = -1
+		default: // 0 is the default where the file gives none, so it may not give 0 itself
+			for _, b := range planBounds(*p) {
+				if b.value == 0 && r.given(at.field(b.key)) {
+					r.add(at.field(b.key), b.wrong(), b.do)
+				}
+			}
 		}
 	}
 }
+
+// longSpan is what an interval of days may be.
+const longSpan = "write a time such as 168h, or off"
+
+// planBound is a number of a plan: 0, or between 1 and most.
+type planBound struct {
+	key         string
+	value, most int
+	do          string
+}
+
+func planBounds(p platform.CheckPlan) []planBound {
+	return []planBound{{"rate", p.Rate, highestRate, "write the MB of each member to read in a second, such as 20"},
+		{"share", p.Share, 100, "write the percent of each hour in which it may work, such as 25"}}
+}
+
+func (b planBound) wrong() string { return fmt.Sprintf("%d is not between 1 and %d", b.value, b.most) }
 
 func (c *checks) checkSchedule(at where, s *platform.CheckSchedule) {
 	for _, d := range []platform.CheckDepth{platform.CheckCompare, platform.CheckStructure} {
@@ -50,15 +72,12 @@ func (c *checks) checkSchedule(at where, s *platform.CheckSchedule) {
 		case p == platform.CheckPlan{}:
 			continue
 		case p.Every < shortestScans || p.Every > longestScans:
-			c.add(at.field("every"), span(p.Every)+" is not between 1s and 8760h", "write a time such as 168h, or off")
+			c.add(at.field("every"), span(p.Every)+" is not between 1s and 8760h", longSpan)
 		}
-		if p.Rate < 0 || p.Rate > highestRate {
-			c.add(at.field("rate"), fmt.Sprintf("%d is not between 1 and %d", max(0, p.Rate), highestRate),
-				"write the MB of each member to read in a second, such as 20")
-		}
-		if p.Share < 0 || p.Share > 100 {
-			c.add(at.field("share"), fmt.Sprintf("%d is not between 1 and 100", max(0, p.Share)),
-				"write the percent of each hour in which it may work, such as 25")
+		for _, b := range planBounds(p) {
+			if b.value < 0 || b.value > b.most {
+				c.add(at.field(b.key), b.wrong(), b.do)
+			}
 		}
 	}
 }
