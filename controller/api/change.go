@@ -129,16 +129,16 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
 	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary),
 		decide.Outsiders(s.snapshot.Input, s.c.Name)...)
-	if waits != "" {
-		p.answer.Warnings = append(p.answer.Warnings, waits)
+	if wait := decide.PlanBackups(s.snapshot.Input, s.c.Name); wait != "" {
+		p.answer.Plan = []string{wait}
 	}
-	p.answer.Plan = []string{
+	p.answer.Plan = append(p.answer.Plan,
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
 		fmt.Sprintf("promote %s on timeline %d as epoch %s, once it has replayed the shutdown checkpoint", target, s.c.HighTimeline+1, p.number),
 		s.c.Primary + " and the other members follow " + target,
 		"writes wait from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
-	}
+	)
 	for _, f := range fates {
 		if !f.Left {
 			p.answer.Plan = append(p.answer.Plan, f.Slot.String()+" "+f.Text)

@@ -132,8 +132,15 @@ func TestSwitchoverAwaitsBackups(t *testing.T) {
 		}
 		const says = `base-backups is wait, and a base backup is being taken from m1: "pg_basebackup"`
 		p, err := s.switchover(wire.SwitchoverRequest{DryRun: true})
-		if err != nil || slices.Contains(p.answer.Warnings, says) != c.refused {
-			t.Errorf("%+v, a dry run: %v, %q", c, err, p.answer.Warnings)
+		const step = `wait for the base backups that are being taken from m1, now "pg_basebackup" (base-backups: wait); `
+		if err != nil || strings.HasPrefix(p.answer.Plan[0], step) != c.refused {
+			t.Errorf("%+v, a dry run: %v, %q", c, err, p.answer.Plan)
+		}
+		// what is awaited does not fail, what is not awaited does
+		said := strings.Join(p.answer.Warnings, "; ")
+		if fails := strings.Contains(said, "a base backup fails"); fails != (c.policy == "") || strings.Contains(said, says) ||
+			strings.Contains(said, "pg_basebackup") != (c.policy == "") {
+			t.Errorf("%+v, a dry run warns %q", c, said)
 		}
 		if target, blockers := s.couldSwitch(); target != "m2" || slices.Contains(blockers, says) != c.refused {
 			t.Errorf("%+v, explain: %s, %q", c, target, blockers)

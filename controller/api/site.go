@@ -74,7 +74,7 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 		return nil, why
 	}
 	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(snapshot.Input, req.To),
-		Warnings: append(decide.SiteSlotWarnings(snapshot.Input, req.To), decide.Texts(bad)...)}
+		Warnings: decide.SiteSlotWarnings(snapshot.Input, req.To)}
 	if req.DryRun {
 		answer.Operation = ""
 	}

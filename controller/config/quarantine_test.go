@@ -10,7 +10,8 @@ func TestQuarantineMistakes(t *testing.T) {
 	testChanges(t, agentFile, load, []change{
 		{"no unit", "20GB", "20", `F:16:21: quarantine.limit: "20" is not a size; write a whole number up to 999999 and a unit: 512MB, 10GB, 1TB`},
 		{"nothing", "20GB", "0GB", `F:16:21: quarantine.limit: "0GB" is not a size; write a whole number up to 999999 and a unit: 512MB, 10GB, 1TB`},
-		{"a list", "20GB", "[20GB]", "F:16:21: quarantine.limit: is a list, not a size; write a whole number up to 999999 and a unit: 512MB, 10GB, 1TB"},
+		{"a list", "20GB", "[20GB]", "F:16:21: quarantine.limit: is a list, " +
+			"not a size; write a whole number up to 999999 and a unit: 512MB, 10GB, 1TB"},
 		{"another key", "limit:", "limits:", "F:16:14: quarantine.limits: unknown key; did you mean limit?"},
 	})
 }

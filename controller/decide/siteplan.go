@@ -93,6 +93,13 @@ func PlanSite(in Input, to string) (plan []string) {
 	}
 	for _, name := range s.ClusterNames() {
 		if at := in.State.PrimarySite(name); at != "" && at != to {
+			if wait := PlanBackups(in, name); wait != "" {
+				plan = append(plan, "check: "+wait)
+			}
+		}
+	}
+	for _, name := range s.ClusterNames() {
+		if at := in.State.PrimarySite(name); at != "" && at != to {
 			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while clients still work, so that its stop is short",
 				s.Clusters[name].Primary))
 		}

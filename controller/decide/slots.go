@@ -176,7 +176,7 @@ func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
 }
 
 // Outsiders warns of clients that stream from the primary and are not members: a base backup, a receiver of the user's, a subscriber. Each
-// is disconnected when the primary stops; nil for none.
+// is disconnected when the primary stops; nil for none. A base backup that is awaited is none of them.
 func Outsiders(in Input, cluster string) []string {
 	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
 	if c == nil || conf == nil {
@@ -192,7 +192,8 @@ func Outsiders(in Input, cluster string) []string {
 	}
 	var names []string
 	for _, s := range p.Senders {
-		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") {
+		awaited := s.State == senderBacksUp && conf.BaseBackups == platform.AwaitBackups
+		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") && !awaited {
 			names = append(names, fmt.Sprintf("%q (%s)", s.Name, s.State))
 		}
 	}
@@ -202,8 +203,12 @@ func Outsiders(in Input, cluster string) []string {
 	if more := len(names) - mostOutsiders; more > 0 {
 		names = append(names[:mostOutsiders], fmt.Sprintf("%d more", more))
 	}
-	return []string{fmt.Sprintf("clients that stream from %s and are not members are disconnected, and a base backup fails, "+
-		"so let it end first: %s", c.Primary, strings.Join(names, ", "))}
+	fails := ", and a base backup fails, so let it end first"
+	if conf.BaseBackups == platform.AwaitBackups {
+		fails = "" // none is among them
+	}
+	return []string{fmt.Sprintf("clients that stream from %s and are not members are disconnected%s: %s", c.Primary, fails,
+		strings.Join(names, ", "))}
 }
 
 // AwaitedBackups names the base backups that a switchover of the cluster, or of its site, has to wait for, as the platform file says:
@@ -227,6 +232,15 @@ func AwaitedBackups(in Input, cluster string) (why []Reason) {
 		return nil
 	}
 	return []Reason{{Code: backupAwaited, Member: c.Primary, Names: names}}
+}
+
+// PlanBackups is the step of a plan that waits for base backups, "" for none.
+func PlanBackups(in Input, cluster string) string {
+	for _, r := range AwaitedBackups(in, cluster) {
+		return fmt.Sprintf("wait for the base backups that are being taken from %s, now %s (base-backups: wait); "+
+			"nothing changes before they have ended, and the command gives up after --backups-wait", r.Member, strings.Join(r.Names, ", "))
+	}
+	return ""
 }
 
 // OnlyBackups tells whether objections of CheckSite are only base backups, which end.
