@@ -142,6 +142,9 @@ type Member struct {
 	Position      platform.LSN `json:"position,omitempty"`
 	PositionKnown bool         `json:"positionKnown,omitempty"`
 	Replayed      platform.LSN `json:"replayed,omitempty"`
+	// ReplayAgeMS is, while a standby has WAL that it has not replayed, the age of the last transaction that it has replayed, in milliseconds:
+	// by its own clock, and the primary's at the commit. 0 if all is replayed, or if it has replayed none since its start.
+	ReplayAgeMS int64 `json:"replayAgeMS,omitempty"`
 	// CrashedAt is the record at which replay has crashed it; 0 for none.
 	CrashedAt platform.LSN `json:"crashedAt,omitempty"`
 	// OldestWAL is where the oldest WAL begins that it can still send to a replica.
@@ -220,6 +223,14 @@ type Member struct {
 	CatchUp *CatchUp `json:"catchUp,omitempty"`
 	// Discarded records the WAL that the last rewind or rebuild discarded, kept in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
+}
+
+// Unreplayed is how much WAL, in bytes, a standby has received and not replayed; 0 for another role.
+func (m *Member) Unreplayed() int64 {
+	if m == nil || m.Role != RoleStandby {
+		return 0
+	}
+	return max(0, int64(m.Position)-int64(m.Replayed))
 }
 
 // Scan is what the agent's scans of the present data's files have shown. A scan proves that the pages that it read matched their

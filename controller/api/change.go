@@ -133,11 +133,11 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		p.answer.Plan = []string{wait}
 	}
 	p.answer.Plan = append(p.answer.Plan,
-		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
-		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
+		"CHECKPOINT on "+s.c.Primary+", so that its stop is short",
+		"stop "+s.c.Primary+" cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
 		fmt.Sprintf("promote %s on timeline %d as epoch %s, once it has replayed the shutdown checkpoint", target, s.c.HighTimeline+1, p.number),
-		s.c.Primary + " and the other members follow " + target,
-		"writes wait from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
+		s.c.Primary+" and the other members follow "+target,
+		"writes wait from the stop to the promotion, usually about a second; sessions on "+s.c.Primary+" end",
 	)
 	for _, f := range fates {
 		if !f.Left {

@@ -48,16 +48,19 @@ var (
 	mEpoch    = desc("member_epoch", "Number of the highest epoch the member has obeyed.", "cluster", "member")
 	mTimeline = desc("member_timeline", "The member's timeline.", "cluster", "member")
 	mLag      = desc("member_lag_bytes", "Bytes of WAL behind the primary's last known position.", "cluster", "member")
-	mLease    = desc("member_lease_left_seconds", "Time left of the lease at the last report.", "cluster", "member")
-	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
-	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
+	mReplay   = desc("member_unreplayed_bytes", "Bytes of WAL that a replica has received and not replayed.", "cluster", "member")
+	mReplayed = desc("member_replay_age_seconds", "Age of a replica's last replayed transaction while it has WAL to replay; 0 if it has none.",
+		"cluster", "member")
+	mLease = desc("member_lease_left_seconds", "Time left of the lease at the last report.", "cluster", "member")
+	mAge   = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
+	mGuard = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
 	mScanAge   = desc("member_scan_age_seconds", "Time since the last complete scan of the member's files.", "cluster", "member")
 	mScanFound = desc("member_scan_findings", "Damaged pages that the last scan of the member's files has found.", "cluster", "member")
 
 	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused,
 		mProblems,
-		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard, mScanAge,
+		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mReplay, mReplayed, mLease, mAge, mGuard, mScanAge,
 		mScanFound}
 )
 
@@ -166,6 +169,10 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	}
 	if s.Lag >= 0 {
 		e.Gauge(mLag, float64(s.Lag), conf.Name, m.Name)
+	}
+	if s.Seen.Role == health.RoleStandby {
+		e.Gauge(mReplay, float64(s.Unreplayed), conf.Name, m.Name)
+		e.Gauge(mReplayed, float64(s.Seen.ReplayAgeMS)/1000, conf.Name, m.Name)
 	}
 }
 

@@ -68,6 +68,32 @@ func TestSiteMetrics(t *testing.T) {
 	}
 }
 
+// TestReplayMetrics: what a replica has received and not replayed is no part of its lag behind the primary.
+func TestReplayMetrics(t *testing.T) {
+	s := subjectWith(t, func(primary, replica *health.Member) {
+		primary.Role, primary.Position = health.RolePrimary, 0x3000000
+		replica.Role, replica.Position, replica.PositionKnown, replica.Replayed = health.RoleStandby, 0x3000000, true, 0x2000000
+		replica.ReplayAgeMS = 600_500
+	})
+	s.snapshot.Leading = true
+	if m := memberStatus(s.snapshot, s.conf, s.c, s.conf.Member("m2")); m.Lag != 0 || m.Unreplayed != 0x1000000 {
+		t.Errorf("lag %d, unreplayed %d", m.Lag, m.Unreplayed)
+	}
+	a := New(Options{Loop: seen{snapshot: s.snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
+	w := httptest.NewRecorder()
+	a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{`mainstay_member_lag_bytes{cluster="feed",member="m2"} 0`,
+		`mainstay_member_unreplayed_bytes{cluster="feed",member="m2"} 1.6777216e+07`,
+		`mainstay_member_replay_age_seconds{cluster="feed",member="m2"} 600.5`} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("/metrics lacks %q:\n%s", want, w.Body.String())
+		}
+	}
+	if strings.Contains(w.Body.String(), `mainstay_member_unreplayed_bytes{cluster="feed",member="m1"}`) {
+		t.Error("a primary has nothing to replay")
+	}
+}
+
 // TestScanMetrics: a member's scan has an age only once it is complete.
 func TestScanMetrics(t *testing.T) {
 	scrape := func(scan *health.Scan) string {

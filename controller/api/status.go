@@ -137,6 +137,7 @@ func memberStatus(snapshot loop.Snapshot, conf *platform.Cluster, cl *state.Clus
 	if r := in.View.Report(m.Host); r != nil {
 		out.Unmanaged = r.Unmanaged[m.Name]
 	}
+	out.Unreplayed = out.Seen.Unreplayed()
 	if p := conf.Member(cl.Primary); p != nil {
 		out.Lag = lag(in.View.Member(p), out.Seen)
 	}

@@ -26,6 +26,13 @@ func TestStartupWait(t *testing.T) {
 	check(t, b.exec(ctx, "SELECT pg_reload_conf()"))
 	insert(t, a, 7)
 	waits("RecoveryApplyDelay")
+	eventually(t, "the age of what it has replayed", func() bool {
+		s, err := b.Status(ctx)
+		return err == nil && s.Receive > s.Replay && s.ReplayAgeMS >= 100 && s.ReplayAgeMS < patience.Milliseconds()
+	})
+	if s := mustStatus(t, a); s.ReplayAgeMS != 0 {
+		t.Errorf("its primary has replayed transactions that are %d ms old", s.ReplayAgeMS)
+	}
 
 	if b.Binaries.Major < 15 {
 		return // it is not told of

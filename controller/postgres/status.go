@@ -94,6 +94,7 @@ type Moving struct {
 
 	Receive     platform.LSN `json:"receive"` // standby; zero if this postmaster has run no receiver
 	Replay      platform.LSN `json:"replay"`
+	ReplayAgeMS int64        `json:"replay_age_ms"` // of its last transaction, while it has WAL to replay; see health.Member
 	Paused      bool         `json:"paused"`
 	PauseState  string       `json:"pause_state"`  // "not paused", "pause requested", "paused"
 	StartupWait string       `json:"startup_wait"` // wait event of the startup process

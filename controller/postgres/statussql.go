@@ -55,6 +55,8 @@ const movingFields = `
 	'started', pg_postmaster_start_time(),
 	'checkpoint_timeline', cc.timeline_id,
 	'insert', p.ins, 'flush', p.flu, 'receive', p.recv, 'replay', p.repl,
+	'replay_age_ms', CASE WHEN p.recv > p.repl THEN greatest(0, coalesce(
+		extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000, 0)::bigint) ELSE 0 END,
 	'paused', CASE WHEN r.rec THEN pg_is_wal_replay_paused() ELSE false END,
 	'pause_state', CASE WHEN r.rec THEN pg_get_wal_replay_pause_state() ELSE '' END,
 	'startup_wait', coalesce((SELECT wait_event FROM a WHERE backend_type = 'startup' LIMIT 1), ''),

@@ -82,7 +82,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
 		seen.Superseded = m.superseded(s.UserSlots)
 	}
-	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
+	r.Position, r.PositionKnown, r.Replayed, r.ReplayAgeMS = seen.Position, s.Receive != 0, s.Replay, s.ReplayAgeMS
 	if s.Receiver != nil {
 		seen.ReceiverPID = s.Receiver.PID
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}

@@ -70,12 +70,14 @@ type MemberStatus struct {
 	Host string `json:"host"`
 	Site string `json:"site"`
 	// Goal is the controllers' goal; Seen is its agent's last report of it, nil before the first and while Unmanaged is set.
-	Goal     platform.GoalKind `json:"goal"`
-	Seen     *health.Member    `json:"seen,omitempty"`
-	Age      time.Duration     `json:"age"`
-	Lag      int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
-	Excluded string            `json:"excluded,omitempty"`
-	Cleared  string            `json:"cleared,omitempty"` // evidence of damage that an operator has set aside
+	Goal platform.GoalKind `json:"goal"`
+	Seen *health.Member    `json:"seen,omitempty"`
+	Age  time.Duration     `json:"age"`
+	Lag  int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
+	// Unreplayed is how many bytes of WAL a replica has received and not replayed. Seen.ReplayAgeMS says how old its data is meanwhile.
+	Unreplayed int64  `json:"unreplayed,omitempty"`
+	Excluded   string `json:"excluded,omitempty"`
+	Cleared    string `json:"cleared,omitempty"` // evidence of damage that an operator has set aside
 	// Frozen is the freeze of its replay in force, nil for none.
 	Frozen  *state.Freeze `json:"frozen,omitempty"`
 	Leaving bool          `json:"leaving,omitempty"` // it was removed, but durability sets still contain it

@@ -232,6 +232,29 @@ func TestPausedReplayIsShown(t *testing.T) {
 	}
 }
 
+// TestReplayLag: a replica that has received everything is not up to date while its replay is held back.
+func TestReplayLag(t *testing.T) {
+	for _, c := range []struct {
+		lag, unreplayed, ageMS int64
+		want                   string
+	}{
+		{0, 0, 0, "0 B"},
+		{0, 0, 3_600_000, "0 B"},
+		{2048, 100 << 10, 900, "2.0 kB"},
+		{0, 96, 2000, "0 B, replay 96 B and 2s behind"},
+		{0, 12 << 20, 598_000, "0 B, replay 12.0 MB and 9m58s behind"},
+		{0, 1 << 20, 100, "0 B, replay 1.0 MB behind"},
+		{-1, 1 << 20, 0, "unknown, replay 1.0 MB behind"},
+	} {
+		seen := seenReplica("feed-e2")
+		seen.Replayed = seen.Position - platform.LSN(c.unreplayed)
+		seen.ReplayAgeMS = c.ageMS
+		if got := lag(wire.MemberStatus{Goal: platform.GoalReplica, Seen: seen, Lag: c.lag}); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 func kept() []KeptMember {
 	e := func(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 	return []KeptMember{

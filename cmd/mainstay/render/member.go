@@ -138,10 +138,30 @@ func lag(m wire.MemberStatus) string {
 	switch {
 	case m.Seen != nil && m.Seen.Role == health.RolePrimary:
 		return "-"
-	case m.Seen == nil || m.Lag < 0:
+	case m.Seen == nil:
 		return "unknown"
+	case m.Lag < 0:
+		return "unknown" + replayLag(m.Seen)
 	}
-	return Bytes(m.Lag)
+	return Bytes(m.Lag) + replayLag(m.Seen)
+}
+
+// What a replica receives it replays at once, unless a delay, a pause, a query or its load holds the replay back: then it may be said.
+const (
+	saysBytes = 1 << 20
+	saysAge   = 2 * time.Second
+)
+
+// replayLag is how far the replay is behind what was received, "" for no more than usual.
+func replayLag(s *health.Member) string {
+	behind, age := s.Unreplayed(), time.Duration(s.ReplayAgeMS)*time.Millisecond
+	switch {
+	case behind == 0 || behind < saysBytes && age < saysAge:
+		return ""
+	case age < saysAge:
+		return ", replay " + Bytes(behind) + " behind"
+	}
+	return ", replay " + Bytes(behind) + " and " + Span(age) + " behind"
 }
 
 // leaseLeft is the remaining lease: the report's figure less its age. A renewal since the report can only make it longer.
