@@ -19,6 +19,11 @@ func TestStartupWait(t *testing.T) {
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()"))
 	waits("RecoveryPause")
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_resume()"))
+	insert(t, a, 6)
+	eventually(t, "a transaction that it has replayed", func() bool {
+		s, err := b.Status(ctx)
+		return err == nil && s.Receive == s.Replay && s.ReplayAgeMS == 0 && s.Receive >= mustStatus(t, a).Flush
+	})
 
 	conf, err := os.ReadFile(b.userConfig())
 	check(t, err)
