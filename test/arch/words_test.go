@@ -39,7 +39,7 @@ var lostNames = map[string]string{
 var idioms = map[string]string{"under way": "is running", "goes on": "continues", "go on": "continue", "by itself": "automatically",
 	"is to be": "must be, will be", "are to be": "must be, will be", "was to be": "had to be", "looked at": "read, checked, compared",
 	"whoever": "the member, the agent that", "somebody": "a session, an operator", "anybody": "any member, any operator",
-	"of late": "recently",
+	"of late":     "recently",
 	"looks after": "manages", "look after": "manage", "let go": "release", "as a witness": "reachability check",
 	"witness app": "the app of failover.reachable-by"}
 
