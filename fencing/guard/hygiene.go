@@ -31,10 +31,11 @@ func Harden(name string) Protection {
 	unix.Umask(0o077)
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 
-	// A guard allocates a few objects a second: the collector runs only if the heap reaches the limit. There are more threads than work, so
-	// that the thread that waits for the timer never waits for another.
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(64 << 20)
+	// The program's start leaves garbage, which goes back to the system here: locked memory can no longer be given back. A guard allocates
+	// about a kilobyte a second, so the collector runs about twice an hour, when the heap has reached Go's least, 4 MB. There are more
+	// threads than work, so that the thread that waits for the timer never waits for another.
+	debug.FreeOSMemory()
+	debug.SetGCPercent(100)
 	runtime.GOMAXPROCS(4)
 
 	var p Protection
