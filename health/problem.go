@@ -39,6 +39,7 @@ const (
 	TablespaceMissing   Kind = "TablespaceMissing"
 	TablespaceShared    Kind = "TablespaceShared"
 	SettingOverridden   Kind = "SettingOverridden"
+	HostFilesReplaced   Kind = "HostFilesReplaced"
 	IOWorkersStuck      Kind = "IOWorkersStuck"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"

@@ -197,6 +197,8 @@ type Member struct {
 	MaxSenders int `json:"maxSenders,omitempty"`
 	// Overridden are the managed settings to which the user's files, as they are now, give another value.
 	Overridden []Override `json:"overridden,omitempty"`
+	// Replaced are files of its host's user that the present data lacks; nil for none.
+	Replaced *ReplacedFiles `json:"replacedFiles,omitempty"`
 	// Full names the folders of the member whose disks have no room left, each with what is free.
 	Full []string `json:"full,omitempty"`
 	// Tablespaces lists the newest tablespaces outside of the data directory; for a replica it includes those that its replay has yet to
@@ -308,6 +310,21 @@ func (o Override) String() string {
 		value = o.Name + " is empty or was reset"
 	}
 	return fmt.Sprintf("%s and should be %s: %s", value, cmp.Or(o.Wanted, "empty"), o.Mend)
+}
+
+// ReplacedFiles are files of a host's user that could not be read when the data was copied anew: the primary's are in their place, or none.
+type ReplacedFiles struct {
+	Names  []string `json:"names"`
+	Why    string   `json:"why"`
+	Aside  string   `json:"aside"`  // the data that has them
+	Record string   `json:"record"` // the file that an operator removes if the primary's are right
+}
+
+// String says what is missing and what to do.
+func (f *ReplacedFiles) String() string {
+	return fmt.Sprintf("its host's own %s could not be read when its data was copied anew, so it has the primary's, or none (%s). "+
+		"Put this host's own there, or edit them: the former data is in %s. If they are right as they are, remove %s",
+		strings.Join(f.Names, ", "), f.Why, f.Aside, f.Record)
 }
 
 // Tablespace is a tablespace of a member.

@@ -229,6 +229,11 @@ var table = []Description{
 			"Mainstay's. The line names the value, and the one that Mainstay needs. The next start by the agent takes it out of " +
 			"`postgresql.auto.conf`.",
 		"Run the statements in the line there.", ""},
+	{HostFilesReplaced, Warning, aboutMember,
+		"A replica's data was copied anew, and some of its host's own files could not be read then: settings, access rules or keys. " +
+			"It has the primary's in their place, or none. It ends for each file that is changed, or equals the former one again.",
+		"Put the host's own files there, or edit them: the line names the files and the former data. If they are right as they are, remove " +
+			"the file that the line names last.", onHost},
 	{CollationsDiffer, Warning, aboutMember,
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
 			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equal candidates it is promoted last.",

@@ -396,6 +396,9 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	if len(r.Overridden) > 0 {
 		v.problem(health.SettingOverridden, name, "its user's files override settings that Mainstay manages: "+overrides(r.Overridden), false)
 	}
+	if r.Replaced != nil {
+		v.problem(health.HostFilesReplaced, name, r.Replaced.String(), false)
+	}
 	if len(r.StuckWorkers) > 0 && r.Process == health.ProcessRunning {
 		v.problem(health.IOWorkersStuck, name, "its I/O workers do nothing, so that queries which read from disk hang: "+
 			strings.Join(r.StuckWorkers, ", ")+". Continue them on its host, or switch over and restart it", false)

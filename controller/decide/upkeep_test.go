@@ -485,6 +485,9 @@ func TestProblemsAreNamed(t *testing.T) {
 		health.SettingOverridden: func(st *stage) {
 			st.members["m2"].Overridden = []health.Override{{Name: "wal_receiver_timeout", Value: "1min", Wanted: "3s", Mend: "reset it"}}
 		},
+		health.HostFilesReplaced: func(st *stage) {
+			st.members["m2"].Replaced = &health.ReplacedFiles{Names: []string{"pg_hba.conf"}}
+		},
 		health.IOWorkersStuck:      func(st *stage) { st.members["m1"].StuckWorkers = []string{"12"} },
 		health.CollationsDiffer:    func(st *stage) { st.members["m2"].Collations = []health.Collation{{Database: "app"}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },

@@ -158,8 +158,12 @@ func (i *Server) SetAside(ctx context.Context, suffix string, parts ...Part) (pa
 		return "", fmt.Errorf("%s exists already; remove it, or choose another suffix", path)
 	}
 	// damaged data must not keep its successor from being made
-	if err := errors.Join(i.undoRewind(), i.takeOver(), i.keepOwn(from)); err != nil {
-		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
+	err = errors.Join(i.undoRewind(), i.takeOver())
+	if unkept := i.keepOwn(from); unkept != nil {
+		err = errors.Join(err, unkept, i.noteUnkept(path, unkept))
+	}
+	if err != nil {
+		i.notice("the files of this host's user are not all carried over from " + path + ": " + err.Error())
 	}
 	if err := i.keepPlaces(ctx); err != nil {
 		return "", err

@@ -67,7 +67,7 @@ func (i *Server) Clone(ctx context.Context, from Source, slot string, progress P
 		}
 		err = errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp), // what was ALTER SYSTEM on the source
 			i.emptyLog(tmp, here), i.putLinks(tmp, here.HostLinks))
-		if err != nil {
+		if err = errors.Join(err, i.noteCopied(tmp, own)); err != nil {
 			return err
 		}
 		i.share(tmp, here.Log, here.Sharing)

@@ -30,8 +30,10 @@ func isOwn(name string) bool {
 	})
 }
 
-// ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory.
+// ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory. Those that can be read are returned
+// with an unreadError about the others.
 func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
+	unread := &unreadError{}
 	for _, pattern := range ownPatterns {
 		paths, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
@@ -42,7 +44,8 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 			if err == nil && fi.Mode()&os.ModeSymlink != 0 {
 				to, err := os.Readlink(path)
 				if err != nil {
-					return nil, err
+					unread.add(path, err)
+					continue
 				}
 				own = append(own, ownFile{name: filepath.Base(path), link: to})
 				continue
@@ -52,7 +55,8 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 			}
 			content, err := o.readFile(path)
 			if err != nil {
-				return nil, err
+				unread.add(path, err)
+				continue
 			}
 			f := ownFile{name: filepath.Base(path), content: content, mode: fi.Mode().Perm()}
 			st := fi.Sys().(*syscall.Stat_t)
@@ -60,11 +64,15 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 				f.mode &= 0o700
 			} else if f.group = st.Gid; f.mode&0o070 != 0 {
 				if f.acl, err = o.acl(path, accessACL); err != nil {
-					return nil, err
+					unread.add(path, err)
+					continue
 				}
 			}
 			own = append(own, f)
 		}
+	}
+	if len(unread.names) > 0 {
+		return own, unread
 	}
 	return own, nil
 }
@@ -113,10 +121,10 @@ func (i *Server) keepOwn(dir string) error {
 		return nil // kept when the rewind began, which has mixed the files since
 	}
 	own, err := i.Owner.ownFiles(dir)
-	if err != nil {
-		return err
+	if len(own) == 0 && err != nil {
+		return err // what an earlier copy had may be better than nothing
 	}
-	return i.saveOwn(own)
+	return errors.Join(err, i.saveOwn(own))
 }
 
 func (i *Server) saveOwn(own []ownFile) error {

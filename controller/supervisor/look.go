@@ -102,6 +102,7 @@ func (m *observer) look(ctx context.Context) {
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
 	m.lookAtUserSide(ctx, pg, d, status != nil, g.seen.Role)
+	g.report.Replaced = m.user.replaced
 	g.report.Full, g.report.Tablespaces, g.report.NoFolder = m.user.full, m.user.spaces, m.user.noFolder
 	m.mu.Lock()
 	g.seen.Unwritten = g.seen.Unwritten || m.unwritten

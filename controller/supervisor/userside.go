@@ -25,6 +25,7 @@ type userSide struct {
 	// spaces are the member's tablespaces; noFolder are the folders of those of its primary that a replica's host lacks.
 	spaces   []health.Tablespace
 	noFolder []string
+	replaced *health.ReplacedFiles
 	fault    string // logged once
 }
 
@@ -43,6 +44,8 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 	full, wrong := pg.Full()
 	wrong = errors.Join(wrong, m.tablespaces(pg, role))
 	m.user.full = full
+	replaced, unknown := pg.ReplacedFiles()
+	m.user.replaced, wrong = replaced, errors.Join(wrong, unknown)
 	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
 		err = pg.CopyConfig(ctx)
 	}
