@@ -49,6 +49,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Unconfirmed, c.AwaitsGuards = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
+	c.mergeSets()
 	if !inPlace {
 		c.FirstOwn = c.HighSet
 	}

@@ -135,6 +135,58 @@ func TestFirstSet(t *testing.T) {
 	}
 }
 
+// TestEqualSetsMerge: a primary that is restarted in place again and again adds no set with each restart, also where it steps down to
+// fewer acks in between. Sets that differ in acks or names stay, whatever their epochs.
+func TestEqualSetsMerge(t *testing.T) { // S2
+	of := func(acks int, names ...string) ChangeSet { return ChangeSet{Acks: acks, Names: names} }
+	all := of(1, "m2_2", "m3_3")
+	for name, c := range map[string]struct {
+		each []ChangeSet // with every run of the primary
+		want []ChangeSet
+	}{
+		"it settles nothing":       {nil, []ChangeSet{all}},
+		"it steps down":            {[]ChangeSet{of(0)}, []ChangeSet{of(0), all}},
+		"a replica leaves":         {[]ChangeSet{of(1, "m2_2")}, []ChangeSet{of(1, "m2_2"), all}},
+		"one leaves, then another": {[]ChangeSet{of(1, "m2_2"), of(1, "m3_3")}, []ChangeSet{of(1, "m2_2"), of(1, "m3_3"), all}},
+		"more acks of the same":    {[]ChangeSet{of(2, "m2_2", "m3_3")}, []ChangeSet{of(2, "m2_2", "m3_3"), all}},
+	} {
+		s := bootstrapped(t, 1)
+		for n := range uint64(20) {
+			epoch, high := s.Clusters["feed"].Epoch, s.Clusters["feed"].HighSet
+			for _, set := range c.each {
+				set.Epoch = epoch
+				s = run(t, s, onFeed(Command{Sets: &set}))
+			}
+			s = run(t, s, failover(), promote(func(p *Promote) {
+				p.Member, p.Timeline, p.Sealed, p.Attempt, p.Proof.Epoch = "m1", 1, nil, ep(n+2), epoch
+			}))
+			feed := s.Clusters["feed"]
+			if newest := feed.Set(); newest.ID != high+uint64(len(c.each))+1 || newest.Epoch != ep(n+2) {
+				t.Fatalf("%s: the newest set is %+v", name, newest)
+			}
+			var got []ChangeSet
+			for i, set := range feed.Sets {
+				got = append(got, of(set.Acks, set.Names...))
+				if i > 0 && set.ID <= feed.Sets[i-1].ID {
+					t.Fatalf("%s: %s", name, text(feed.Sets))
+				}
+			}
+			if text(got) != text(c.want) {
+				t.Fatalf("%s: after %d restarts the sets are %s, want %s", name, n+1, text(got), text(c.want))
+			}
+		}
+	}
+	// Within an epoch the primary may know the earlier of two only.
+	s := bootstrapped(t, 1)
+	for _, set := range []ChangeSet{of(1, "m2_2"), all} {
+		set.Epoch = ep(1)
+		s = run(t, s, onFeed(Command{Sets: &set}))
+	}
+	if got := s.Clusters["feed"].Sets; len(got) != 3 {
+		t.Errorf("merged within an epoch: %s", text(got))
+	}
+}
+
 // Any |S|-k+1 sealed members include one of the k that acknowledged; any fewer may not. Complete and QuorumSealed must
 // draw the line exactly there, for every set of up to 5.
 func TestCompletenessIsExact(t *testing.T) { // S2

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"mainstay/controller/platform"
@@ -53,6 +54,22 @@ func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
 	sort.Strings(names)
 	c.HighSet++
 	c.Sets = append(c.Sets, platform.DurabilitySet{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
+}
+
+// mergeSets leaves out each set that a later one equals. Otherwise a primary that ends again and again, before it has settled anything,
+// would add one with every restart. What a set demands of a seal, a promise and a promotion is its acks and names alone (S2), so the
+// list demands the same without it, and the later one is dropped by the drop rule of both. It is done only where an epoch begins: that
+// epoch's primary gets the list with its goal, so it certainly knows whichever is the oldest (NoPromisesLeft, L5), and its senders have
+// loaded no set of an earlier one. Within an epoch the primary may have heard of the earlier of two equal sets only.
+func (c *Cluster) mergeSets() {
+	var kept []platform.DurabilitySet
+	for i, set := range c.Sets {
+		equal := func(later platform.DurabilitySet) bool { return later.Acks == set.Acks && slices.Equal(later.Names, set.Names) }
+		if !slices.ContainsFunc(c.Sets[i+1:], equal) {
+			kept = append(kept, set)
+		}
+	}
+	c.Sets = kept
 }
 
 // Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of the members' names.
