@@ -36,10 +36,13 @@ func main() {
 	os.Exit(run(*work, *binaries, *parent, *tour))
 }
 
-// interrupted is the exit status after Ctrl-C, as a shell has it.
-const interrupted = 130
+// Exit statuses: after Ctrl-C, as a shell has it, and if nothing was started because an address is taken.
+const (
+	interrupted  = 130
+	addressTaken = 3
+)
 
-// run returns the exit status. After another one than 0 and interrupted the logs are kept.
+// run returns the exit status. After another one than 0 and these the logs are kept.
 func run(work, binaries string, parent int, tour bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -65,6 +68,9 @@ func run(work, binaries string, parent int, tour bool) int {
 		return 1
 	case wanted && tour:
 		return interrupted
+	case errors.As(err, new(*stand.TakenError)):
+		fmt.Fprintln(os.Stderr, failure(err, work))
+		return addressTaken
 	case err != nil && !wanted:
 		fmt.Fprintln(os.Stderr, failure(err, work))
 		return 1

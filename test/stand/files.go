@@ -85,7 +85,7 @@ data: %s
 metrics: %s
 tls: {ca: ../pki/ca.crt, cert: ../pki/controller-%s.crt, key: ../pki/controller-%s.key}
 log: {level: info}
-`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller) + strings.Join(append(lines, ""), "\n")
+`, h.Controller, h.Site, net.JoinHostPort(h.Address, controllerPort), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, controllerMetrics), h.Controller, h.Controller) + strings.Join(append(lines, ""), "\n")
 }
 
 func (s *Stand) agentFile(h Host) string {
@@ -107,7 +107,7 @@ postgres:
   user: %s
   tls: {ca: ../pki/ca.crt, cert: ../pki/postgres-%s.crt, key: ../pki/postgres-%s.key}
 %slog: {level: info}
-`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, AgentPort), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name, binaries)
+`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, AgentPort), net.JoinHostPort(h.Address, agentHealth), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name, binaries)
 	if own := s.Own[h.Member].Agent; own != "" {
 		text += "members:\n  " + h.Member + ": " + own + "\n"
 	}

@@ -124,14 +124,17 @@ func New(o Options) (*Stand, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	if o.Subnet == 0 {
-		o.Subnet = 1 + os.Getpid()%200
-	}
 	if o.Own == nil {
 		o.Own = map[string]Own{}
 	}
 	s := &Stand{Options: o, procs: map[string]*Proc{}}
-	s.layout()
+	if o.Subnet == 0 && o.Network == nil {
+		if err := s.freeSubnet(subnets); err != nil {
+			return nil, err
+		}
+	} else {
+		s.layout()
+	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "bin"), 0o755); err != nil {
 		return nil, err
 	}
@@ -226,7 +229,7 @@ func (s *Stand) Of(controllers bool) []Host {
 func (s *Stand) ControllerAddresses() []string {
 	var out []string
 	for _, h := range s.Of(true) {
-		out = append(out, net.JoinHostPort(h.Address, "7101"))
+		out = append(out, net.JoinHostPort(h.Address, controllerPort))
 	}
 	return out
 }
@@ -332,6 +335,14 @@ func (s *Stand) ClientOf(address string) *wire.Client {
 
 // AgentPort is that of every agent.
 const AgentPort = "7201"
+
+// The other ports of controllers, agents and members.
+const (
+	controllerPort    = "7101"
+	controllerMetrics = "9101"
+	agentHealth       = "8008"
+	memberPort        = "5432" // the default of a platform file
+)
 
 // ClientOfAgent speaks to the agent of a host.
 func (s *Stand) ClientOfAgent(h Host) *wire.Client {

@@ -58,7 +58,7 @@ func (s *Stand) Boot(ctx context.Context) error {
 	if err := s.Wait(ctx, "the controllers to answer", func() (bool, string) {
 		for _, h := range s.Of(true) {
 			var id wire.Identity
-			if err := s.ask(ctx, net.JoinHostPort(h.Address, "7101"), "/v1/controller", &id); err != nil {
+			if err := s.ask(ctx, net.JoinHostPort(h.Address, controllerPort), "/v1/controller", &id); err != nil {
 				return false, err.Error()
 			}
 		}
