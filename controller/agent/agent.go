@@ -12,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,18 +41,15 @@ type Options struct {
 // Agent is one host's agent. mu guards the fields below it; those above it never change, or lock themselves. Nothing blocks while mu is
 // held: the lease path takes it (L6).
 type Agent struct {
-	cfg        config.Agent
-	opts       Options
-	log        *zap.Logger
-	tls        *identity.Store
-	home       home
-	bootID     string
-	begun      time.Duration   // when this process began
-	ctx        context.Context // of Run; supervisors live as long
-	group      *errgroup.Group // of Run; it owns them
+	cfg  config.Agent
+	opts Options
+	log  *zap.Logger
+	tls  *identity.Store
+	home home
+	lifetime
 	watchdog   hostWatchdog
-	pressure   atomic.Pointer[health.Pressure] // of the host; nil before it was read
-	apps       apps.Host                       // begun by Run
+	pressure   pressure
+	apps       apps.Host // begun by Run
 	quarantine *quarantine.Host
 	signals
 	relaySlots chan struct{} // one for each connection relayed for others
@@ -67,6 +63,14 @@ type Agent struct {
 	clocks         *member.Clocks // numbers and clocks of reports
 	heartbeatEvery time.Duration
 	pulse          pulse // of this process
+}
+
+// lifetime is how long this process lives, and since when.
+type lifetime struct {
+	bootID string
+	begun  time.Duration   // when this process began
+	ctx    context.Context // of Run; supervisors live as long
+	group  *errgroup.Group // of Run; it owns them
 }
 
 // signals are the channels to the agent's loops.
@@ -129,8 +133,8 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.quarantine.Run(ctx) })
 	group.Go(func() error { return a.keepWatchdog(ctx) })
-	group.Go(func() error { return a.watchPressure(ctx) })
-	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
+	group.Go(func() error { return a.pressure.watch(ctx, a.log) })
+	group.Go(func() error { return a.tls.Remind(ctx, certificateEnds(a.log)) })
 	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.list())), zap.Int("instances", a.apps.Len()),
 		zap.String("version", o.Version))
 	return group.Wait()
@@ -170,11 +174,11 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run.Run, uint64(boottime.Now())),
+		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bond: bond,
+		lifetime: lifetime{bootID: boot, begun: boottime.Now()},
+		members:  map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run.Run, uint64(boottime.Now())),
 		signals: newSignals(), contact: contact{news: make(chan struct{}), direct: boottime.Now(), runs: append(run.Earlier, run.Run)},
-		relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
-		heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
+		relaySlots: make(chan struct{}, maxRelays), heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
 	}
 	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
 	return a, nil
@@ -302,7 +306,9 @@ func (a *Agent) cannot() map[string]string {
 }
 
 // certificateEnds warns each day, from 60 days before the certificate expires.
-func (a *Agent) certificateEnds(ends time.Time) {
-	a.log.Warn("the certificate expires; the agent keeps running, but issue a new one with `mainstay cert issue`, copy it here, then reload",
-		zap.Time("ends", ends))
+func certificateEnds(log *zap.Logger) func(ends time.Time) {
+	return func(ends time.Time) {
+		log.Warn("the certificate expires; the agent keeps running, but issue a new one with `mainstay cert issue`, copy it here, then reload",
+			zap.Time("ends", ends))
+	}
 }

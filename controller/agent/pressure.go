@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,17 +17,22 @@ import (
 // pressureEvery is how often the host's pressure is read: its averages cover one minute.
 const pressureEvery = 2 * time.Second
 
-// watchPressure keeps the reported pressure of the host up to date, outside the lease path (L6).
-func (a *Agent) watchPressure(ctx context.Context) error {
+// pressure is that of the host, as it was last read; nil before.
+type pressure struct {
+	atomic.Pointer[health.Pressure]
+}
+
+// watch keeps it up to date, outside the lease path (L6).
+func (h *pressure) watch(ctx context.Context, log *zap.Logger) error {
 	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()
 	for {
 		p, err := readPressure(os.ReadFile)
 		if err != nil {
-			a.log.Warn("the load of this host cannot be read from /proc/pressure", zap.Error(err))
+			log.Warn("the load of this host cannot be read from /proc/pressure", zap.Error(err))
 			return nil
 		}
-		a.pressure.Store(&p)
+		h.Store(&p)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -51,9 +51,9 @@ func (a *Agent) cutOff() bool {
 }
 
 // dial connects to the controller through the other agent.
-func (a *Agent) dial(r relay) wire.Dial {
+func (r relay) dial(own *identity.Store) wire.Dial {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := identity.Dial(ctx, r.peer.Address, a.tls, "http/1.1", identity.RoleAgent, r.peer.Host)
+		conn, err := identity.Dial(ctx, r.peer.Address, own, "http/1.1", identity.RoleAgent, r.peer.Host)
 		if err != nil {
 			return nil, err
 		}

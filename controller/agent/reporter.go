@@ -64,8 +64,8 @@ func (a *Agent) report(ctx context.Context) error {
 			a.log.Warn("no controller answers directly; reports go through another host's agent", zap.String("through", r.peer.Host),
 				zap.String("leader", r.leader))
 			wg.Go(func() {
-				a.sendAll(ctx, wire.NewClientVia([]string{r.leader}, a.tls.ClientConfig(identity.RoleController, ""), a.dial(r)), way{r.leader, true},
-					box)
+				client := wire.NewClientVia([]string{r.leader}, a.tls.ClientConfig(identity.RoleController, ""), r.dial(a.tls))
+				a.sendAll(ctx, client, way{r.leader, true}, box)
 			})
 		case leader := <-a.named:
 			if boxes[leader] != nil {

@@ -23,12 +23,10 @@ import (
 // Nothing blocks while mu is held: the lease path takes it (L6). The order of locks is arming, mu, those of guards. No method of
 // Host is called while mu is held, but Report.
 type shared struct {
-	o        Options
-	log      *zap.Logger
-	kick     chan struct{} // capacity 1: look and decide again
-	learned  chan struct{} // capacity 1: an answer was taken; for keepResume
-	shown    chan struct{} // capacity 1: a check has shown something; for keepChecks
-	guards   guards        // locks itself
+	o   Options
+	log *zap.Logger
+	signals
+	guards   guards // locks itself
 	backends backends
 	arming   sync.Mutex // held while the guards are armed or disarmed
 	// checksFile is held while the results of checks are written: nothing on the lease path takes it.
@@ -50,6 +48,13 @@ type shared struct {
 	news chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool
+}
+
+// signals are the channels to the supervisor's loops.
+type signals struct {
+	kick    chan struct{} // capacity 1: look and decide again
+	learned chan struct{} // capacity 1: an answer was taken; for keepResume
+	shown   chan struct{} // capacity 1: a check has shown something; for keepChecks
 }
 
 // told is what the leaders' answers have said of the member.
