@@ -29,8 +29,8 @@
 // # Lease
 //
 // The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own term, proposed
-// after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock plus its length (L1). Two guards
-// hold that end and kill the member's whole process tree when it passes (fencing/guard, L2); either's death ends the tree by the other.
+// after the report arrived, was applied (loop.Core: waiting, inBarrier). The lease ends at the agent's clock plus its length (L1). Two
+// guards hold that end and kill the member's process tree when it passes (fencing/guard, L2); either's death ends the tree by the other.
 // Where the platform file gives the host a watchdog, it is pinged only while no guard has a lease whose end the reset would overrun, so
 // guards that hang with the whole host are answered by its reset, at end + K (fencing/watchdog); where it is required, a member without it
 // is not guarded completely, gets no lease and is not promoted. The leader records the latest possible end, counted out by (L+K)·(1+ρ),

@@ -20,7 +20,7 @@ var rewindFunctions = []string{
 }
 
 // CreateRoles makes, on a running primary, those that are missing of: mainstay_replication and mainstay_probe (not on adopted
-// clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
+// clusters, which bring their own) and the table behind WriteProbe. It is idempotent, and waits for no replica.
 func (i *Server) CreateRoles(ctx context.Context) (err error) {
 	defer i.wrap("create the roles of", &err)
 	return i.with(ctx, func(c *sql.Conn) error { return i.createRoles(ctx, c) })
@@ -61,7 +61,7 @@ func (i *Server) createRoles(ctx context.Context, c *sql.Conn) error {
 // trigger may forbid ALTER TABLE, and a promoted member must be opened.
 const quietTable = "autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_threshold = 5000"
 
-// writeProbeIsOurs refuses a table that a user has put where Beat writes: its triggers would run as the superuser.
+// writeProbeIsOurs refuses a table that a user has put where WriteProbe writes: its triggers would run as the superuser.
 func writeProbeIsOurs(ctx context.Context, c *sql.Conn) error {
 	var schema, table string
 	var ours bool

@@ -19,7 +19,7 @@ type App struct {
 	Moving bool `json:"moving,omitempty"`
 	// Out are the instances that are out of routing because they are down, each with its reason. It is replaced, never edited.
 	Out map[string]string `json:"out,omitempty"`
-	// Restarts numbers the wanted restarts of each instance, and Row counts those since it was last well. Both are replaced,
+	// Restarts numbers the wanted restarts of each instance, and ConsecutiveRestarts counts those since it was last well. Both are replaced,
 	// never edited.
 	Restarts            map[string]uint64 `json:"restarts,omitempty"`
 	ConsecutiveRestarts map[string]int    `json:"row,omitempty"`

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Command is one entry of the log: exactly one of its bodies is set. Tick is the empty command that serves leases (L1).
+// Command is one entry of the log: exactly one of its bodies is set. Barrier is the empty command that serves leases (L1).
 type Command struct {
 	// At is the leader's wall clock when it proposed, RFC 3339 with milliseconds. It is only ever shown to people.
 	At string `json:"at,omitempty"`

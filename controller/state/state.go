@@ -190,7 +190,7 @@ type Attempt struct {
 	Accepted *Acceptance `json:"accepted,omitempty"`
 	// Approved is the operator who lets the primary move to another site, where failover.across-sites asks for that.
 	Approved string `json:"approved,omitempty"`
-	// CatchUp is a running hand-over of WAL; Fed: one was begun, and there is no second.
+	// CatchUp is a running hand-over of WAL; CaughtUp: one was begun, and there is no second.
 	CatchUp  *CatchUp `json:"feed,omitempty"`
 	CaughtUp bool     `json:"fed,omitempty"`
 }

@@ -341,7 +341,7 @@ func PlanMend(ctx context.Context, m *Supervisor, req wire.MendRequest) (plan wi
 	return plan, nil
 }
 
-// relation finds what an operator names: by database, schema and name, or by its path.
+// relationOf finds what an operator names: by database, schema and name, or by its path.
 func relationOf(ctx context.Context, pg *postgres.Server, named string, plan *wire.MendPlan) (b integrity.Block, err error) {
 	all, err := pg.Relations(ctx)
 	if err != nil && len(all) == 0 {

@@ -17,7 +17,7 @@ import (
 
 // mistake is one of planted/*.txt: a mistake that a change could make, and the test that must find it. The first line describes it;
 // "found by: simulator", or "found by: estates" where that needs app servers, or the test that must fail, "found by: test
-// ./controller/member TestSealed"; then edits.
+// ./controller/decide TestPauseBarsFailover"; then edits.
 type mistake struct {
 	name, words, foundBy string
 	edits                []edit
