@@ -66,6 +66,6 @@ backlog
 command_is ''
 emptied=$(shut_down)
 printf 'a slow archive_command: %s\nan empty one: %s\n' "$full" "$emptied"
-[[ $full =~ ^after\ 2\ s:\ shut\ down,\ ([0-9]+)\ wait\;\ at\ the\ end,\ after\ ([0-9]+)\ s:\ 0\ wait$ ]]
-[ "${BASH_REMATCH[1]}" -ge 8 ] && [ "${BASH_REMATCH[2]}" -ge 10 ]
-[[ $emptied =~ ^after\ 2\ s:\ ended,\ ([0-9]+)\ wait ]] && [ "${BASH_REMATCH[1]}" -ge 12 ]
+[[ $full =~ ^after\ 2\ s:\ shut\ down,\ ([0-9]+)\ wait\;\ at\ the\ end,\ after\ ([0-9]+)\ s:\ 0\ wait$ ]] &&
+  [ "${BASH_REMATCH[1]}" -ge 8 ] && [ "${BASH_REMATCH[2]}" -ge 10 ] &&
+  [[ $emptied =~ ^after\ 2\ s:\ ended,\ ([0-9]+)\ wait ]] && [ "${BASH_REMATCH[1]}" -ge 12 ]

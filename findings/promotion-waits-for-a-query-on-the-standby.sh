@@ -80,5 +80,5 @@ until_is 5002 'SELECT pg_is_in_recovery()' f
 wait "$report" || :
 printf 'the standby before: %s\npg_promote within 8 s: %s\nthen: %s\n5 s after the limit was set to %s\nthe report ended: promoted\n' \
   "$shown" "${promoted##*$'\n'}" "$held" "$reloaded"
-[ "$shown" = 'streaming, sync, replayed everything: false' ] && [ "${promoted##*$'\n'}" = f ]
-[ "$held" = 'in recovery: true, reports: 1' ] && [ "$reloaded" = '0, in recovery: true' ]
+[ "$shown" = 'streaming, sync, replayed everything: false' ] && [ "${promoted##*$'\n'}" = f ] &&
+  [ "$held" = 'in recovery: true, reports: 1' ] && [ "$reloaded" = '0, in recovery: true' ]
