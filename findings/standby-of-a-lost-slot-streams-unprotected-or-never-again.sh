@@ -5,7 +5,7 @@
 # from there, streams again through its slot as soon as it has caught up, and is protected as before. (Or: a slot that is lost is of no use to
 # anybody, so each version refuses it.)
 #
-# In fact that is true up to 15 only: the slot is "reserved" again. With 17 the standby streams, the slot is active and follows its position,
+# In fact that is true of 15: the slot is "reserved" again. With 17 the standby streams, the slot is active and follows its position,
 # but it stays invalidated and keeps back no WAL, whatever the limit says: the next outage of the standby loses it at once. Its wal_status while
 # active is "unreserved", which the manual calls a state that may return to "reserved". 18 refuses the slot for ever: the standby lives from the
 # archive alone, without the newest segment. So an outage that a cluster has survived for years leaves it without a streaming
