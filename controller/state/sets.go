@@ -64,7 +64,9 @@ func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
 func (c *Cluster) mergeSets() {
 	var kept []platform.DurabilitySet
 	for i, set := range c.Sets {
-		equal := func(later platform.DurabilitySet) bool { return later.Acks == set.Acks && slices.Equal(later.Names, set.Names) }
+		equal := func(later platform.DurabilitySet) bool {
+			return later.Acks == set.Acks && slices.Equal(later.Names, set.Names)
+		}
 		if !slices.ContainsFunc(c.Sets[i+1:], equal) {
 			kept = append(kept, set)
 		}
