@@ -29,6 +29,7 @@ const (
 	upstreamAway        condition = "upstream away"
 	mendWaits           condition = "mending of a page"
 	mendCompares        condition = "mended page is not compared"
+	damagedReturns      condition = "damaged data that commits need does not stream"
 	lineCut             condition = "line to the primary cut"
 	recoveryHangs       condition = "recovery hangs"
 	slotsNotSynced      condition = "failover slots not synchronised"

@@ -413,7 +413,7 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	}
 	switch {
 	case primary && r.SyncWaits > 0 && v.syncWait().Seconds() > 2:
-		v.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
+		v.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits)+v.frozenSilent(), false)
 	case primary && r.Saturated:
 		v.problem(health.PrimarySaturated, name,
 			"every connection slot is taken: new connections are refused. Raise max_connections, or see in pg_stat_activity what holds them", false)

@@ -164,6 +164,19 @@ func (v *clusterView) onlyFrozenLeft(ch choice) Reason {
 	return Reason{Code: onlyFrozenIsLeft, Cluster: v.c.Name, Member: left[0], Names: left, Detail: f.Why}
 }
 
+// frozenSilent says which frozen replicas receive nothing, for commits that wait; "" for none.
+func (v *clusterView) frozenSilent() string {
+	names := slices.DeleteFunc(v.c.Frozen(), func(name string) bool {
+		r := v.fresh(name)
+		return r == nil || v.streams(r)
+	})
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the replay of %s is frozen, and its stream has ended: released, it acknowledges again (`mainstay integrity release "+
+		"%s --reason REASON`)", strings.Join(names, " and "), names[0])
+}
+
 // freezeProblems names the replicas that are frozen, and a primary whose damage may spread because none is.
 func (v *clusterView) freezeProblems() {
 	for _, name := range v.c.Frozen() {
@@ -217,22 +230,27 @@ func (v *clusterView) frozenText(name string) string {
 // keptFor says how much WAL waits for a frozen replica, where, and for how long that can continue.
 func (v *clusterView) keptFor(name string, f *state.Freeze, r, p *health.Member) string {
 	all := int64(p.Position - r.Frozen.At)
+	kept, lasts := all, "it receives"
 	text := fmt.Sprintf("%d MB of WAL wait for it", all>>20)
+	limit := fmt.Sprintf("; from %d MB on it receives no more, and max_slot_wal_keep_size of %s ends what that keeps: then only a rebuild "+
+		"brings it back", r.Frozen.Keeps>>20, p.Name)
 	if r.Streams() {
 		text += ", on " + name
 	} else {
+		kept, lasts = int64(p.Position-min(p.Position, r.Position)), "its slot lasts"
 		text += fmt.Sprintf(", %d MB on %s, which receives nothing, and %d MB on %s in its slot", int64(r.Position-r.Frozen.At)>>20, name,
-			int64(p.Position-min(p.Position, r.Position))>>20, p.Name)
+			kept>>20, p.Name)
+		limit = fmt.Sprintf("; beyond max_slot_wal_keep_size of %s (%d MB) the slot is lost: then only a rebuild brings it back", p.Name,
+			r.Frozen.Keeps>>20)
 	}
 	if r.Frozen.Keeps == 0 {
 		return text
 	}
-	text += fmt.Sprintf("; from %d MB on it receives no more, and max_slot_wal_keep_size of %s ends what that keeps: then only a rebuild "+
-		"brings it back", r.Frozen.Keeps>>20, p.Name)
+	text += limit
 	since, err := time.Parse(time.RFC3339, f.Since)
-	if took := v.Wall.Sub(since); err == nil && took > time.Minute && all > 0 && all < r.Frozen.Keeps {
-		left := time.Duration(float64(took) / float64(all) * float64(r.Frozen.Keeps-all))
-		text += fmt.Sprintf(". At the rate so far it receives for another %s", left.Round(time.Minute))
+	if took := v.Wall.Sub(since); err == nil && took > time.Minute && all > 0 && kept < r.Frozen.Keeps {
+		left := time.Duration(float64(took) / float64(all) * float64(r.Frozen.Keeps-kept))
+		text += fmt.Sprintf(". At the rate so far %s for another %s", lasts, left.Round(time.Minute))
 	}
 	return text
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -56,10 +57,10 @@ func (v *clusterView) compared(name string, r *health.Member) (damage string) {
 	return damage
 }
 
-// undamaged names the replicas that stream and against whose data nothing is known.
+// undamaged names the replicas that stream, whose replay is not frozen, and against whose data nothing is known.
 func (v *clusterView) undamaged() (names []string) {
 	for _, name := range v.replicas() {
-		if r := v.fresh(name); r != nil && r.Streams() && v.against(name, r) == "" {
+		if r := v.fresh(name); r != nil && r.Streams() && !v.frozen(name).given() && v.against(name, r) == "" {
 			names = append(names, name)
 		}
 	}
@@ -118,10 +119,14 @@ func (v *clusterView) damageProblem(name, why string) {
 		v.problem(health.ReplicaCorrupt, name, why+next, handled)
 		return
 	}
-	next, handled := "; nothing is known against the data of "+strings.Join(v.undamaged(), " and ")+": hand over to it", false
+	next, handled := "; nothing is known against the data of "+strings.Join(v.undamaged(), " and ")+": hand over with `mainstay switchover "+
+		v.c.Name+"`", false
 	switch automatic := v.conf.Failover.OnCorruption == platform.AutomaticOnCorruption && v.c.Pause == nil; {
 	case len(v.undamaged()) == 0:
-		next = "; no replica that streams has better data"
+		next = "; no replica that streams and could take over has better data"
+		if frozen := v.c.Frozen(); len(frozen) > 0 {
+			next += " (the replay of " + strings.Join(frozen, " and ") + " is frozen)"
+		}
 	case automatic && v.triedToLeave():
 		next += " (the automatic switchover was given up; see `mainstay history`)"
 	case automatic:
@@ -130,6 +135,9 @@ func (v *clusterView) damageProblem(name, why string) {
 	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next+". `mainstay integrity check "+v.c.Name+
 		" --depth pages` reads the pages of all members now", handled)
 }
+
+// returnBound is how long a replica with damaged data, such as a former primary, may take to stream where commits cannot do without it.
+const returnBound = time.Minute
 
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.
 func (v *clusterView) mayRepair(p, r *health.Member) bool {
@@ -145,6 +153,8 @@ func (v *clusterView) mayRepair(p, r *health.Member) bool {
 		return false
 	case damaged && v.View.NotStreaming(m.Incarnation, v.Now) <= platform.Suspect(v.conf.Lease):
 		return false // the stream may have ended because the primary has: then a failover needs what the replica holds
+	case damaged && v.unspared(p, r.Name) != "" && v.heldFor(damagedReturns, r.Name) <= returnBound:
+		return false // commits need it: it streams as it is, and is rebuilt once it can be spared
 	}
 	return !v.lineAtFault(p, r).given()
 }

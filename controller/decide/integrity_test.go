@@ -71,23 +71,50 @@ func TestDamagedReplicaIsSpared(t *testing.T) {
 // TestDamagedReplicaWithoutAStream: what it holds may be needed where its stream has ended because the primary has. Seed 204323 of the
 // simulator: it gave its data up in the moment between the primary's end and its discovery, and no failover was complete without.
 func TestDamagedReplicaWithoutAStream(t *testing.T) {
-	st := well(t, 2, nil)
-	m := st.c().Members["m2"]
-	m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
-	st.members["m2"].Damage, st.members["m2"].Needs = "bad pages", "rebuild"
+	for acks, patience := range map[int]time.Duration{1: 0, 2: returnBound} { // with 2, commits need it
+		st := well(t, acks, nil)
+		m := st.c().Members["m2"]
+		m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
+		st.members["m2"].Damage, st.members["m2"].Needs = "bad pages", "rebuild"
+		st.later(time.Second)
+		renewed := func() bool {
+			cmd, _, _ := st.next()
+			return cmd != nil && cmd.Reincarnate != nil
+		}
+		st.members["m2"].Receiver, st.members["m1"].Senders = nil, st.members["m1"].Senders[1:]
+		st.later(platform.Heartbeat(lease))
+		if renewed() {
+			t.Error("it is rebuilt as soon as its stream ends")
+		}
+		st.later(platform.Suspect(lease))
+		if renewed() != (patience == 0) {
+			t.Errorf("acks %d: it is rebuilt: %v", acks, patience != 0)
+		}
+		st.later(patience + time.Millisecond)
+		if !renewed() {
+			t.Errorf("acks %d: it is not rebuilt, although the primary has long been heard without it", acks)
+		}
+	}
+}
+
+// TestDamagedFormerPrimaryStreamsFirst: after a switchover away from damaged data while a replica is frozen, nobody else acknowledges: the
+// former primary streams as it is. It is rebuilt once the frozen one has been released.
+func TestDamagedFormerPrimaryStreamsFirst(t *testing.T) {
+	st := well(t, 1, nil)
+	m, f := st.c().Members["m2"], st.c().Members["m3"]
+	m.Excluded, m.DamagedAs = "a lost write", m.Incarnation
+	f.Freeze = &state.Freeze{As: f.Incarnation, For: m.Incarnation, Why: "a lost write of m2"}
+	p, r := st.members["m1"], st.members["m2"]
+	all := p.Senders
+	r.Receiver, r.Needs, st.members["m3"].Receiver, p.Senders = nil, "rebuild", nil, nil
+	st.later(2 * platform.Suspect(lease))
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Reincarnate != nil {
+		t.Fatalf("commits wait for its copy: %s", body(cmd))
+	}
+	f.Freeze, p.Senders = nil, all[1:]
 	st.later(time.Second)
-	renewed := func() bool {
-		cmd, _, _ := st.next()
-		return cmd != nil && cmd.Reincarnate != nil
-	}
-	st.members["m2"].Receiver, st.members["m1"].Senders = nil, st.members["m1"].Senders[1:]
-	st.later(platform.Heartbeat(lease))
-	if renewed() {
-		t.Error("it is rebuilt as soon as its stream ends")
-	}
-	st.later(platform.Suspect(lease))
-	if !renewed() {
-		t.Error("it is not rebuilt, although the primary has long been heard without it")
+	if cmd, _, _ := st.next(); cmd == nil || cmd.Reincarnate == nil || cmd.Reincarnate.Member != "m2" {
+		t.Errorf("it is spared, and not rebuilt: %s", body(cmd))
 	}
 }
 

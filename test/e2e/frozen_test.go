@@ -17,21 +17,7 @@ import (
 func TestFreeze(t *testing.T) {
 	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
-	tr.loseWrite(t, p, p)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--depth", "compare", "--wait", "3m")
-	}()
-	var f wire.MemberStatus
-	tr.check(t, tr.Wait(tr.ctx, "a replica to be frozen", func() (bool, string) {
-		for _, m := range feed { // a difference counts once checkpoints have passed
-			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
-		}
-		f = tr.frozen(t)
-		return f.Name != "" && f.Seen != nil && f.Seen.Frozen != nil && len(f.Seen.Frozen.Compared) > 0, fmt.Sprintf("%+v", f.Seen)
-	}))
-	<-done
+	f := tr.freezes(t, p)
 	shows := func(member, want string) func() (bool, string) {
 		return func() (bool, string) {
 			out, err := tr.SQL(tr.ctx, member, "postgres", "SELECT max(v) FROM pages")
@@ -80,6 +66,51 @@ func TestFreeze(t *testing.T) {
 	tr.check(t, tr.Wait(tr.ctx, f.Name+" to replay again", shows(f.Name, "3")))
 	tr.healthy(t)
 	tr.judge()
+}
+
+// TestSwitchoverBesideFrozen: the role of a primary that has lost a write moves, and the frozen replica asks for no stream of the new
+// one. Commits do not wait: the former primary streams and acknowledges with its damaged data, and is rebuilt once the frozen replica was
+// released.
+func TestSwitchoverBesideFrozen(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
+	p := tr.primary(t)
+	f := tr.freezes(t, p)
+	tr.says(t, 0, []string{"switchover", "feed", "--yes"}, "switchover done")
+	now := tr.primaryNow(t)
+	tr.check(t, tr.Wait(tr.ctx, "a commit that was acknowledged", func() (bool, string) {
+		_, err := tr.SQL(tr.ctx, now, "postgres", "UPDATE pages SET v = 4 WHERE n = 1")
+		return err == nil, fmt.Sprint(err)
+	}))
+	if now := tr.frozen(t); now.Name != f.Name {
+		t.Errorf("%s is frozen no more: %q", f.Name, now.Name)
+	}
+	tr.says(t, 0, []string{"integrity", "release", f.Name, "--reason", "another primary", "--yes"}, "released: "+f.Name)
+	tr.check(t, tr.Wait(tr.ctx, p+" to have a copy of the new primary's data", func() (bool, string) {
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == p && op.Result == state.Done && op.Loss != "", fmt.Sprint(op, err)
+	}))
+	tr.healthy(t)
+	tr.judge()
+}
+
+// freezes has the disk of the primary lose a write and a comparison find that, and waits for a replica to be frozen.
+func (tr *trial) freezes(t *testing.T, p string) (f wire.MemberStatus) {
+	t.Helper()
+	tr.loseWrite(t, p, p)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--depth", "compare", "--wait", "3m")
+	}()
+	tr.check(t, tr.Wait(tr.ctx, "a replica to be frozen", func() (bool, string) {
+		for _, m := range feed { // a difference counts once checkpoints have passed
+			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+		}
+		f = tr.frozen(t)
+		return f.Name != "" && f.Seen != nil && f.Seen.Frozen != nil && len(f.Seen.Frozen.Compared) > 0, fmt.Sprintf("%+v", f.Seen)
+	}))
+	<-done
+	return f
 }
 
 // frozen is the replica that is frozen; the zero value for none.

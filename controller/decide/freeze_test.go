@@ -1,0 +1,60 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// TestFrozenSays what a frozen replica still does, for how long, and that commits may wait for it, whether it streams or not. The primary
+// is handed over to others only.
+func TestFrozenSays(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		streams bool
+		frozen  []string // by problem
+		primary string
+	}{
+		{"it streams", true, []string{"3 MB of WAL wait for it, on m3; from 10 MB on it receives no more",
+			"At the rate so far it receives for another 6m0s"}, "1 sessions wait for an acknowledgement"},
+		{"its stream has ended", false, []string{"3 MB of WAL wait for it, 1 MB on m3, which receives nothing, and 2 MB on m1 in its slot",
+			"beyond max_slot_wal_keep_size of m1 (10 MB) the slot is lost", "At the rate so far its slot lasts for another 7m0s"},
+			"1 sessions wait for an acknowledgement; the replay of m3 is frozen, and its stream has ended: released, it acknowledges again " +
+				"(`mainstay integrity release m3 --reason REASON`)"},
+	} {
+		st := well(t, 1, nil)
+		p, r, m := st.members["m1"], st.members["m3"], st.c().Members["m3"]
+		st.c().Members["m1"].Excluded, st.c().Members["m1"].DamagedAs = "a lost write", "m1_1"
+		m.Freeze = &state.Freeze{As: m.Incarnation, For: "m1_1", Why: "a lost write of m1",
+			Since: st.input().Wall.Add(-150 * time.Second).Format(time.RFC3339)}
+		r.Frozen = &health.Frozen{Incarnation: m.Incarnation, At: r.Position, Keeps: 10 << 20}
+		p.Position, p.SyncWaits = r.Position+3<<20, 1
+		r.Position += 1 << 20
+		if !c.streams {
+			r.Receiver = nil
+		}
+		st.later(0)
+		st.next()
+		st.later(3 * time.Second)
+		_, _, d := st.next()
+		said := map[string]string{}
+		for _, p := range d.Problems {
+			said[string(p.Kind)] = p.Evidence
+		}
+		for _, want := range c.frozen {
+			if got := said[string(health.ReplicaFrozen)]; !strings.Contains(got, want) {
+				t.Errorf("%s: %q does not say %q", c.name, got, want)
+			}
+		}
+		if got := said[string(health.SyncBlocked)]; got != c.primary {
+			t.Errorf("%s: %q", c.name, got)
+		}
+		want := "against the data of m2: hand over with `mainstay switchover feed`"
+		if got := said[string(health.PrimaryCorrupt)]; !strings.Contains(got, want) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+}
