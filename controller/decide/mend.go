@@ -64,13 +64,15 @@ func CheckMend(in Input, cluster, name, from string) (bad []Reason) {
 		return []Reason{{Code: primaryNotWell, Cluster: cluster, Member: c.Primary}}
 	case r == nil || r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return []Reason{{Code: noRunningStandby, Member: name}}
+	case c.Members[name].Frozen() != nil:
+		return []Reason{{Code: mendFrozen, Member: name}}
 	}
 	if until := v.unspared(p, name); until != "" {
 		bad = append(bad, Reason{Code: mendNotSpared, Member: name, Detail: until})
 	}
 	if from != "" {
 		if why := v.against(from, v.fresh(from)); why != "" {
-			bad = append(bad, Reason{Code: about, Member: from, Because: []Reason{{Code: excluded, Detail: why}}})
+			bad = append(bad, Reason{Code: mendFromDamaged, Member: name, Other: from, Detail: why})
 		}
 	}
 	return bad

@@ -74,7 +74,11 @@ func TestCheckMend(t *testing.T) {
 			st.c().Members["m3"].Freeze = &state.Freeze{As: "m3_3", For: "m1_1", Why: "a lost write"}
 		}, "commits have enough other replicas"},
 		{"it does not run", 1, func(st *stage) { st.members["m2"].Process = health.ProcessEnded }, "no running standby"},
-		{"the donor is damaged", 1, func(st *stage) { st.c().Members["m1"].Excluded = "bad pages" }, "bad pages"},
+		{"it is frozen", 0, func(st *stage) {
+			st.c().Members["m2"].Freeze = &state.Freeze{As: "m2_2", For: "m1_1", Why: "a lost write"}
+		}, "`mainstay integrity release m2`"},
+		{"the donor is damaged", 1, func(st *stage) { st.c().Members["m1"].Excluded = "bad pages" }, "m1, whose data is " +
+			"damaged (bad pages): name another member with --from"},
 	} {
 		st := well(t, c.acks, nil)
 		c.change(st)

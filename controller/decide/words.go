@@ -104,6 +104,9 @@ var (
 	mendTooLong     = Code{"MendTooLong",
 		"the agent of {member} has not told how it went within {for}: its log says which page is in place; an agent of an earlier build " +
 			"cannot mend pages"}
+	mendFrozen      = Code{"MendFrozen", "its replay is frozen, and its data is kept as it is until `mainstay integrity release {member}`"}
+	mendFromDamaged = Code{"MendFromDamaged",
+		"the page would come from {other}, whose data is damaged ({detail}): name another member with --from"}
 	mendNotSpared        = Code{"MendNotSpared", "{member} must be stopped for it, and can be once {detail}"}
 	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
 	olderCopy            = Code{"OlderCopy", "host {other} came back with an older copy of its disk, which may lack what it acknowledged"}

@@ -64,8 +64,8 @@ func fits(from, to string, a compare.PageAnswer, c postgres.Control, l page.Layo
 		return notMended("the page of %s has LSN %s, and %s would replay from %s on: the page has changed since. Run CHECKPOINT on the primary, "+
 			"then on %s, and try again", from, is.Header.LSN, to, c.Redo, to)
 	case a.Redo < c.Redo:
-		return notMended("%s has written out its pages up to %s, and %s would replay from %s on: run CHECKPOINT on %s, and try again", from,
-			a.Redo, to, c.Redo, from)
+		return notMended("%s has written out its pages up to %s, and %s would replay from %s on: run CHECKPOINT on %[1]s, and try again (if its "+
+			"replay is paused, name another member with --from)", from, a.Redo, to, c.Redo)
 	}
 	return nil
 }
@@ -263,7 +263,7 @@ func (m *shared) donorsPage(ctx context.Context, from string, b integrity.Block)
 	peer, known := m.told.others.Peers[from]
 	m.mu.Unlock()
 	if !known {
-		return a, notMended("the agent of %s is not known here", from)
+		return a, notMended("no other member %s of the cluster is known to the agent of %s", from, m.o.Name)
 	}
 	others, done := m.o.Host.Others(m.o.Name, map[string]platform.Peer{from: peer}, nil, 0)
 	defer done()
@@ -287,7 +287,7 @@ func (m *shared) donorsPage(ctx context.Context, from string, b integrity.Block)
 var filePath = regexp.MustCompile(`^(global|base/\d+|pg_tblspc/\d+/[^/]+/\d+)/\d+$`)
 
 // PlanMend says how a page would be mended. It changes nothing, and tries all that can be tried while the replica runs. The errors are
-// ErrNotCalm, *NotMendedError, and those of the disk and the server.
+// *NotMendedError, and those of the disk and the server.
 func PlanMend(ctx context.Context, m *Supervisor, req wire.MendRequest) (plan wire.MendPlan, err error) {
 	m.mu.Lock()
 	pg, role, calm, g := m.pg, m.view.seen.Role, m.calm(), m.told.goal
@@ -297,7 +297,9 @@ func PlanMend(ctx context.Context, m *Supervisor, req wire.MendRequest) (plan wi
 	case role == health.RolePrimary:
 		return plan, notMended("%s is the primary, and a page is mended on a replica: run `mainstay switchover %s` first", m.o.Name, g.Cluster)
 	case !calm:
-		return plan, ErrNotCalm
+		return plan, notMended("no page of %s is mended now, since %s: see `mainstay status`", m.o.Name, waitsForMember)
+	case req.From == m.o.Name:
+		return plan, notMended("a page of %s is not mended from %[1]s itself: name another member with --from, or none", m.o.Name)
 	case !known || fork == page.Init:
 		return plan, notMended("%q is not a fork that can be mended: want main, fsm or vm", req.Fork)
 	}
@@ -347,28 +349,42 @@ func relationOf(ctx context.Context, pg *postgres.Server, named string, plan *wi
 	if err != nil && len(all) == 0 {
 		return b, err
 	}
+	r, err := chosen(all, named)
+	if err != nil {
+		return b, err
+	}
+	b.Relation = placeOf(r)
+	plan.Relation = r.Name
+	return b, nil
+}
+
+// chosen is the only relation of that name or path. One that all databases share is listed for each of them.
+func chosen(all []postgres.CatalogRelation, named string) (found postgres.CatalogRelation, err error) {
+	var path integrity.Block
 	if filePath.MatchString(named) {
-		if b, err = compare.BlockOf(named + " block 0"); err != nil {
-			return b, notMended("%v", err)
+		if path, err = compare.BlockOf(named + " block 0"); err != nil {
+			return found, notMended("%v", err)
 		}
 	}
-	var found []postgres.CatalogRelation
 	for _, r := range all {
-		at := integrity.Relation{Space: r.Space, Database: r.Database, Node: r.Node}
-		if at == b.Relation || b.Node == 0 && (r.Name == named || strings.HasSuffix(r.Name, "."+named)) {
-			found = append(found, r)
+		switch at := placeOf(r); {
+		case at != path.Relation && (path.Node != 0 || r.Name != named && !strings.HasSuffix(r.Name, "."+named)):
+		case found.Node != 0 && at != placeOf(found):
+			return found, notMended("%s is ambiguous (%s, %s): name it with database, schema and name", named, found.Name, r.Name)
+		default:
+			found = r
 		}
 	}
 	switch {
-	case len(found) == 0:
-		return b, notMended("no relation %s is known: name it with database, schema and name, or by its path, as `mainstay integrity show` does",
-			named)
-	case len(found) > 1:
-		return b, notMended("%s is ambiguous (%s, %s): name it with database, schema and name", named, found[0].Name, found[1].Name)
-	case found[0].Kind == "i":
-		return b, notMended("%s is an index: run REINDEX INDEX on the primary, which makes it anew on all members", found[0].Name)
+	case found.Node == 0:
+		return found, notMended("no relation %s is known: name it with database, schema and name, or by its path, as `mainstay "+
+			"integrity show` does", named)
+	case found.Kind == "i":
+		return found, notMended("%s is an index: run REINDEX INDEX on the primary, which makes it anew on all members", found.Name)
 	}
-	b.Relation = integrity.Relation{Space: found[0].Space, Database: found[0].Database, Node: found[0].Node}
-	plan.Relation = found[0].Name
-	return b, nil
+	return found, nil
+}
+
+func placeOf(r postgres.CatalogRelation) integrity.Relation {
+	return integrity.Relation{Space: r.Space, Database: r.Database, Node: r.Node}
 }

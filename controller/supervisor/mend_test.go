@@ -247,3 +247,43 @@ func TestMendedIsComparedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestChosen: a relation is named by its path, or by a name that no other one ends with. A shared one is found in every database's catalog
+// and is one all the same.
+func TestChosen(t *testing.T) {
+	all := []postgres.CatalogRelation{
+		{Space: 1664, Node: 1260, Kind: "r", Name: "template1.pg_catalog.pg_authid"},
+		{Space: 1663, Database: 1, Node: 1259, Kind: "r", Name: "template1.pg_catalog.pg_class"},
+		{Space: 1664, Node: 1260, Kind: "r", Name: "postgres.pg_catalog.pg_authid"},
+		{Space: 1663, Database: 5, Node: 1259, Kind: "r", Name: "postgres.pg_catalog.pg_class"},
+		{Space: 1663, Database: 5, Node: 16385, Kind: "r", Name: "postgres.public.orders"},
+		{Space: 1663, Database: 5, Node: 16390, Kind: "i", Name: "postgres.public.orders_pkey"},
+		{Space: 16400, Database: 5, Node: 16401, Kind: "t", Name: "postgres.pg_toast.pg_toast_16385"},
+	}
+	for _, c := range []struct {
+		named string
+		node  uint32
+		wrong string
+	}{
+		{"orders", 16385, ""},
+		{"public.orders", 16385, ""},
+		{"postgres.public.orders", 16385, ""},
+		{"base/5/16385", 16385, ""},
+		{"base/1/16385", 0, "no relation base/1/16385 is known"},
+		{"pg_tblspc/16400/PG_15_202209061/5/16401", 16401, ""},
+		{"global/1260", 1260, ""},
+		{"pg_authid", 1260, ""},
+		{"postgres.pg_catalog.pg_authid", 1260, ""},
+		{"pg_class", 0, "pg_class is ambiguous (template1.pg_catalog.pg_class, postgres.pg_catalog.pg_class)"},
+		{"base/5/1259", 1259, ""},
+		{"ders", 0, "no relation ders is known"},
+		{"", 0, "no relation  is known"},
+		{"base/5/16390", 0, "postgres.public.orders_pkey is an index: run REINDEX INDEX on the primary"},
+		{"base/5/99999999999", 0, "is no page"},
+	} {
+		r, err := chosen(all, c.named)
+		if c.wrong == "" && (err != nil || r.Node != c.node) || c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
+			t.Errorf("%q: %+v, %v", c.named, r, err)
+		}
+	}
+}
