@@ -33,7 +33,9 @@ func (v *clusterView) mend() (*state.Command, Reason) {
 			}
 			waits := v.heldFor(mendCompares, name)
 			if c := r.Mended.Compared; c != nil {
-				why = join(why, Reason{Code: mendCompared, Member: name, Detail: c.Detail})
+				if c.Detail != "" {
+					why = join(why, Reason{Code: mendCompared, Member: name, Detail: c.Detail})
+				}
 				return end(!c.Differs, why)
 			} else if waits > comparedBound {
 				return end(true, join(why, Reason{Code: mendNotCompared}))

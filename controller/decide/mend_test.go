@@ -33,6 +33,7 @@ func TestMendEnds(t *testing.T) {
 		{"done", []func(*stage){mended(true, nil)}, time.Second, false, false, ""},
 		{"done, and compared", []func(*stage){mended(true, &health.FrozenPage{Same: true, Detail: "alike"})}, 0, true, true,
 			"so it is; compared again, alike"},
+		{"a map that is made anew", []func(*stage){mended(true, &health.FrozenPage{})}, 0, true, true, "so it is"},
 		{"done, and another one all the same", []func(*stage){mended(true, &health.FrozenPage{Differs: true, Detail: "unlike"})}, 0, true,
 			false, "unlike"},
 		{"done, and never compared", []func(*stage){mended(true, nil)}, 2 * time.Minute, true, true, "it was not compared again"},
@@ -54,7 +55,8 @@ func TestMendEnds(t *testing.T) {
 			cmd, _, _ = st.next()
 		}
 		ended := cmd != nil && cmd.Mend != nil
-		if ended != c.ends || ended && (cmd.Mend.Done != c.done || cmd.Mend.Ended != 7 || !strings.Contains(cmd.Mend.Outcome, c.text)) {
+		if ended != c.ends || ended && (cmd.Mend.Done != c.done || cmd.Mend.Ended != 7 || !strings.Contains(cmd.Mend.Outcome, c.text) ||
+			strings.HasSuffix(cmd.Mend.Outcome, ", ")) {
 			t.Errorf("%s: %s %+v", c.name, body(cmd), cmd)
 		}
 	}

@@ -30,7 +30,7 @@ const (
 
 // Texts of what a check waits for.
 const (
-	waitsForMember = "the member does not run as primary or replica, or is being changed"
+	waitsForMember = "the member does not run as primary or replica, is paused with its cluster, or is being changed"
 	waitsForOrder  = "the cluster is paused or being changed, or no leader asks for the check at the moment"
 )
 

@@ -54,18 +54,32 @@ func (m *shared) toCompare() (of string, pages []string) {
 	return f.Incarnation + " " + strings.Join(g.Freeze.Pages, ","), g.Freeze.Pages
 }
 
+// pace lets pages be compared again at once, and those that could not be after a pause.
+type pace struct {
+	of  string
+	due time.Duration
+}
+
+// begins tells whether they are compared now.
+func (p *pace) begins(of string, now time.Duration) bool {
+	if of == p.of && now < p.due {
+		return false
+	}
+	p.of, p.due = of, now+againEvery
+	return true
+}
+
 // compareFrozen compares the pages for whose sake replay was paused once more, since an image of the primary's page may have been replayed
 // between the comparison and the pause.
 func compareFrozen(ctx context.Context, m *Supervisor) {
-	due := time.Duration(0)
+	var p pace
 	for {
 		m.mu.Lock()
 		of, pages := m.toCompare()
 		paused := m.view.report.Frozen != nil
 		done, news, calm := of == "" || m.recheck.of == of, m.news, m.calm()
 		m.mu.Unlock()
-		if !done && calm && boottime.Now() >= due {
-			due = boottime.Now() + againEvery
+		if !done && calm && p.begins(of, boottime.Now()) {
 			found, err := again(ctx, m, pages, paused)
 			if err == nil {
 				m.mu.Lock()

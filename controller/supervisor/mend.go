@@ -244,9 +244,12 @@ func (m mender) removeFork(s *integrity.Stopped, b integrity.Block, goal platfor
 	if err := s.RemoveFork(b, len(names)); err != nil {
 		return err
 	}
-	result.Detail = fmt.Sprintf("the whole fork of %s was removed, and PostgreSQL makes it anew; it is in the quarantine as %s", result.Page,
-		result.Kept)
-	result.Compared = &health.FrozenPage{Page: result.Page, Detail: "a map that is made anew is not compared"}
+	file, _, _ := strings.Cut(result.Page, " block ")
+	result.Detail = "the whole map " + file + " was removed, and PostgreSQL makes it anew"
+	if result.Kept != "" {
+		result.Detail += "; it is in the quarantine as " + result.Kept
+	}
+	result.Compared = &health.FrozenPage{Page: result.Page} // what is made anew is not compared
 	return nil
 }
 

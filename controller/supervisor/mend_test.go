@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -244,6 +245,21 @@ func TestMendedIsComparedAgain(t *testing.T) {
 	if m.told.goal.Mend = nil; true {
 		if of, _ := m.toCompare(); of != "" {
 			t.Errorf("after the operation: %q", of)
+		}
+	}
+}
+
+// TestPace: pages are compared again at once, also where others were a moment ago; a pause comes before the next attempt at the same ones.
+func TestPace(t *testing.T) {
+	var p pace
+	for n, c := range []struct {
+		of   string
+		at   time.Duration
+		want bool
+	}{{"mended 7", time.Hour, true}, {"mended 7", time.Hour + time.Second, false}, {"mended 8", time.Hour + 2*time.Second, true},
+		{"mended 8", time.Hour + 3*time.Second, false}, {"mended 8", time.Hour + 2*time.Second + againEvery, true}} {
+		if got := p.begins(c.of, c.at); got != c.want {
+			t.Errorf("%d, %s: %v", n, c.of, got)
 		}
 	}
 }
