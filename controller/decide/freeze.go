@@ -65,7 +65,7 @@ func (v *clusterView) freeze() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	a := v.accused()
-	if a.of == "" || v.c.Released(a.of) {
+	if a.of == "" || v.c.Released(a.of, a.pages) {
 		return nil, Reason{}
 	}
 	for _, name := range v.toFreeze(a) {
@@ -186,7 +186,7 @@ func (v *clusterView) freezeProblems() {
 		return
 	}
 	a := v.accused()
-	if a.of == "" || v.c.Released(a.of) || len(a.good) == 0 {
+	if a.of == "" || v.c.Released(a.of, a.pages) || len(a.good) == 0 {
 		return
 	}
 	why, handled := "", false

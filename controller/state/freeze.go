@@ -43,15 +43,17 @@ func (c *Cluster) Frozen() (names []string) {
 	return names
 }
 
-// Released tells whether an operator has released a replica that was frozen for that data of a primary. No other one is frozen for it then:
-// the operator has seen the evidence.
-func (c *Cluster) Released(damaged string) bool {
+// Released tells whether an operator has released replicas that were frozen for that data of a primary and all those pages of it: then no
+// replica is frozen for them again. A freeze that named no page was for all.
+func (c *Cluster) Released(damaged string, pages []string) bool {
+	any, left := false, slices.Clone(pages)
 	for _, m := range c.Members {
-		if m.Freeze != nil && m.Freeze.Released != "" && m.Freeze.For == damaged {
-			return true
+		if f := m.Freeze; f != nil && f.Released != "" && f.For == damaged {
+			any = true
+			left = slices.DeleteFunc(left, func(page string) bool { return len(f.Pages) == 0 || slices.Contains(f.Pages, page) })
 		}
 	}
-	return false
+	return any && len(left) == 0
 }
 
 // FreezeMember freezes a replica, or releases replicas.
@@ -84,7 +86,7 @@ func applyFreeze(_ *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: %s is frozen already", c.Name, f.Member)
 	case m.Mend != nil:
 		return fmt.Errorf("cluster %s: a page of %s is being mended", c.Name, f.Member)
-	case c.Released(f.For):
+	case c.Released(f.For, f.Pages):
 		return fmt.Errorf("cluster %s: an operator has released what was frozen for %s", c.Name, f.For)
 	case f.For == "" || f.Why == "":
 		return errors.New("a replica is frozen for a reason only")

@@ -77,10 +77,21 @@ func TestFreezeEnds(t *testing.T) {
 	refused(t, s, release("seen", "m2", "m3"), "m3 is not frozen")
 	refused(t, s, onFeed(Command{Reincarnate: &Reincarnate{Member: "m2", Reason: "needs a rebuild"}}), "its replay is frozen (a lost write)")
 	free := run(t, s, release("seen", "m2"))
-	if c := free.Clusters["feed"]; c.Members["m2"].Frozen() != nil || !c.Released("m1_1") || free.GoalOf("feed", "m2").Freeze != nil {
+	if c := free.Clusters["feed"]; c.Members["m2"].Frozen() != nil || !c.Released("m1_1", []string{"base/5/7 block 3"}) ||
+		free.GoalOf("feed", "m2").Freeze != nil {
 		t.Errorf("released: %+v", c.Members["m2"])
 	}
 	refused(t, free, freeze("m3", "m3_3"), "an operator has released what was frozen for m1_1")
+	other := freeze("m3", "m3_3") // another page of that data is new evidence
+	other.Freeze.Pages = append(other.Freeze.Pages, "base/5/7 block 4")
+	if s := run(t, free, other); s.Clusters["feed"].Members["m3"].Frozen() == nil {
+		t.Error("m3 is not frozen for another page")
+	} else if s := run(t, s, release("seen", "m3")); !s.Clusters["feed"].Released("m1_1", other.Freeze.Pages) {
+		t.Error("both pages were seen by now")
+	}
+	unnamed := freeze("m2", "m2_2")
+	unnamed.Freeze.Pages = nil
+	refused(t, run(t, joined(t), unnamed, release("seen", "m2")), other, "an operator has released what was frozen for m1_1")
 	restored := run(t, s, Command{AgentRun: &AgentRun{Host: "h2", Run: "r2"}},
 		Command{AgentRun: &AgentRun{Host: "h2", Run: "r3", Older: true}})
 	if m := restored.Clusters["feed"].Members["m2"]; m.Incarnation == "m2_2" || m.Frozen() != nil {
