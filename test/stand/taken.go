@@ -115,7 +115,7 @@ func listener(host, port string) (pid int, command string) {
 
 // shown is a process's arguments in parentheses, cut if they are very long.
 func shown(cmdline string) string {
-	text := strings.TrimSpace(strings.ReplaceAll(cmdline, "\x00", " "))
+	text := strings.Join(strings.Fields(strings.ReplaceAll(cmdline, "\x00", " ")), " ")
 	const most = 100
 	if r := []rune(text); len(r) > most {
 		text = string(r[:most]) + "..."

@@ -57,7 +57,7 @@ func TestTakenAddress(t *testing.T) {
 
 func TestShown(t *testing.T) {
 	long := strings.Repeat("x", 200)
-	for cmdline, want := range map[string]string{"": "", "web\x00-p\x0080\x00": "(web -p 80)", long: "(" + long[:100] + "...)"} {
+	for cmdline, want := range map[string]string{"": "", "web\x00-p\x00\n80\x00": "(web -p 80)", long: "(" + long[:100] + "...)"} {
 		if got := shown(cmdline); got != want {
 			t.Errorf("%s: %q", strconv.Quote(cmdline), got)
 		}
