@@ -22,6 +22,8 @@ type Checked struct {
 	DoneMS  int64  `json:"doneMS,omitempty"`
 	TriedMS int64  `json:"triedMS,omitempty"`
 	Ended   string `json:"ended,omitempty"`
+	// Damage says, for people, what the last check of the structure has found; "" for nothing. A comparison's is in Member.Comparison.
+	Damage string `json:"damage,omitempty"`
 }
 
 // Of are the checks of a depth; the zero value also from an agent of a version that reports none.

@@ -54,6 +54,7 @@ const (
 	ClusterPaused       Kind = "ClusterPaused"
 	ReplicaFrozen       Kind = "ReplicaFrozen"
 	ReplayNotFrozen     Kind = "ReplayNotFrozen"
+	DataSuspect         Kind = "DataSuspect"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster or one of its members, an app or one of

@@ -1,6 +1,11 @@
 package health
 
-import "mainstay/controller/platform"
+import (
+	"fmt"
+	"strings"
+
+	"mainstay/controller/platform"
+)
 
 // Structure is the result of checking the structure of a member's data (tables, indexes, visibility maps, files) by the server's own
 // functions. It is evidence for people: it excludes no member.
@@ -74,6 +79,22 @@ func (s *Structure) Looked() bool { return s.Checks["heap"].Clean+s.Checks["btre
 func (s *Structure) Whole() bool {
 	corrupt, suspect := s.Wrong()
 	return s.Complete && s.Looked() && corrupt+suspect == 0
+}
+
+// Says names the damaged relations that it has found, the first ones with their check; "" for none.
+func (s *Structure) Says() string {
+	corrupt, suspect := s.Wrong()
+	if corrupt+suspect == 0 {
+		return ""
+	}
+	var names []string
+	for _, d := range s.Damage {
+		names = append(names, DamagedPage(strings.TrimSuffix(d.Database+"."+d.Relation, "."), d.Check))
+	}
+	if len(names) == 0 {
+		return fmt.Sprintf("%d relations", corrupt+suspect)
+	}
+	return NamePages("", names, corrupt+suspect-int64(len(names)))
 }
 
 // Wrong is how many verdicts are corrupt, and how many suspect.

@@ -134,6 +134,12 @@ var table = []Description{
 		"A comparison spoke against a page of the primary, and no replica that has a better one is frozen: the policy is `integrity: " +
 			"{freeze: off}`, or the cluster can spare none. The line says which. The next full-page image of the block replaces the good page.",
 		"Keep the good page at once: stop the application, add a replica, or switch over. `mainstay integrity show` has the pages.", explain},
+	{DataSuspect, Warning, aboutMember,
+		"A deep check found damage that excludes no member: a page with another content than on other members, or a relation whose structure " +
+			"is wrong. The member may be promoted. The line says what was found.",
+		"See what it is with `mainstay integrity show CLUSTER`. On a replica, have the page replaced with `mainstay integrity repair`, or make " +
+			"an index anew with `REINDEX` on the primary. On the primary, switch over to a member without the damage. A further check of the same " +
+			"depth that finds nothing ends it.", "mainstay integrity show CLUSTER"},
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
 			"The line says who paused it, since when and why.",

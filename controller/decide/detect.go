@@ -373,6 +373,8 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(kind, name, r.Corrupt, !primary)
 	} else if why := v.against(name, r); why != "" {
 		v.damageProblem(name, why)
+	} else if why := v.suspected(name, r); why != "" {
+		v.problem(health.DataSuspect, name, why+"; that excludes no member: see `mainstay integrity show "+v.c.Name+"`", false)
 	}
 	if len(r.Short) > 0 {
 		v.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+

@@ -177,6 +177,12 @@ func (v *clusterView) frozenSilent() string {
 		"%s --reason REASON`)", strings.Join(names, " and "), names[0])
 }
 
+// freezeSpeaks tells whether a problem of freezeProblems is about the primary's pages.
+func (v *clusterView) freezeSpeaks() bool {
+	a := v.accused()
+	return len(v.c.Frozen()) > 0 || a.of != "" && !v.c.Released(a.of, a.pages) && len(a.good) > 0
+}
+
 // freezeProblems names the replicas that are frozen, and a primary whose damage may spread because none is.
 func (v *clusterView) freezeProblems() {
 	for _, name := range v.c.Frozen() {
@@ -185,10 +191,10 @@ func (v *clusterView) freezeProblems() {
 	if len(v.c.Frozen()) > 0 {
 		return
 	}
-	a := v.accused()
-	if a.of == "" || v.c.Released(a.of, a.pages) || len(a.good) == 0 {
+	if !v.freezeSpeaks() {
 		return
 	}
+	a := v.accused()
 	why, handled := "", false
 	switch names := v.toFreeze(a); {
 	case v.conf.Freeze == platform.FreezeOff:

@@ -57,6 +57,24 @@ func (v *clusterView) compared(name string, r *health.Member) (damage string) {
 	return damage
 }
 
+// suspected says what deep checks have found of the data of a member that it does not exclude; "" for nothing. Of a primary's pages it says
+// nothing where a freeze, or the want of one, does.
+func (v *clusterView) suspected(name string, r *health.Member) (found string) {
+	if name != v.c.Primary || !v.freezeSpeaks() {
+		for _, by := range v.allFresh() {
+			if by == nil || by.Comparison.Against(name, r.Incarnation) != "" { // that excludes it, or an operator has set it aside
+				continue
+			}
+			_, why := by.Comparison.Accuses(name, r.Incarnation)
+			found = health.JoinDamage(found, why)
+		}
+	}
+	if damage := r.Checks.Of(platform.CheckStructure).Damage; damage != "" {
+		found = health.JoinDamage(found, "a check of the structure found damage: "+damage)
+	}
+	return found
+}
+
 // undamaged names the replicas that stream, whose replay is not frozen, and against whose data nothing is known.
 func (v *clusterView) undamaged() (names []string) {
 	for _, name := range v.replicas() {

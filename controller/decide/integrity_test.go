@@ -346,3 +346,56 @@ func TestEvidenceAgainstAFormerName(t *testing.T) {
 		}
 	}
 }
+
+// TestDataSuspect: what deep checks find and what excludes no member is a problem all the same, and that of a primary's pages where no
+// freeze speaks of it.
+func TestDataSuspect(t *testing.T) {
+	content := func(of string) func(*stage) {
+		return func(st *stage) {
+			c := &health.Comparison{By: "m3", Complete: true, Members: []string{"m1", "m2", "m3"}, Incarnations: map[string]string{},
+				Damage: []health.DifferentBlock{{Path: "base/5/7", Block: 3, Kind: "content", Suspects: []string{of}, Named: true, Settled: true}}}
+			for name, m := range st.c().Members {
+				c.Incarnations[name] = m.Incarnation
+			}
+			st.members["m3"].Comparison = c
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		of      string
+		changes []func(*stage)
+		want    string
+	}{
+		{"another content", "m2", []func(*stage){content("m2")}, "found damage: base/5/7 block 3 (content of m2); that excludes no member"},
+		{"of data that was replaced", "m2", []func(*stage){content("m2"), func(st *stage) {
+			st.members["m3"].Comparison.Incarnations["m2"] = "m2_0"
+		}}, ""},
+		{"not settled", "m2", []func(*stage){content("m2"), func(st *stage) { st.members["m3"].Comparison.Damage[0].Settled = false }}, ""},
+		{"proven, so that it is excluded", "m2", []func(*stage){content("m2"), func(st *stage) {
+			st.members["m3"].Comparison.Damage[0].Kind = "lost write"
+		}}, ""},
+		{"of the primary, and ReplayNotFrozen says so", "m1", []func(*stage){content("m1")}, ""},
+		{"of the primary, and released", "m1", []func(*stage){content("m1"), func(st *stage) {
+			st.c().Members["m2"].Freeze = &state.Freeze{As: "m2_2", For: "m1_1", Why: "content", Released: "seen"}
+		}}, "base/5/7 block 3 (content of m1)"},
+		{"by its structure", "m2", []func(*stage){func(st *stage) {
+			st.members["m2"].Checks = &health.Checks{Structure: health.Checked{Damage: "feed.public.a (btree)"}}
+		}}, "a check of the structure found damage: feed.public.a (btree)"},
+	} {
+		st := well(t, 1, nil)
+		for _, change := range c.changes {
+			change(st)
+		}
+		st.later(time.Second)
+		_, _, d := st.next()
+		said := ""
+		for _, p := range d.Problems {
+			if p.Kind == health.DataSuspect && p.Member == c.of {
+				said = p.Evidence
+			}
+		}
+		if c.want == "" && said != "" || !strings.Contains(said, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, said, c.want)
+		}
+	}
+}

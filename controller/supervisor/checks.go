@@ -132,6 +132,9 @@ func (m *shared) checks(now time.Duration) *health.Checks {
 	if !i.wanted {
 		all.Structure.Percent = 0
 	}
+	if i.of == m.durable.Incarnation {
+		all.Structure.Damage = i.known.Says()
+	}
 	return &all
 }
 

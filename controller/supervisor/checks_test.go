@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
 	"mainstay/health"
@@ -297,4 +299,18 @@ func TestOneComparison(t *testing.T) {
 		t.Errorf("while its own agent compares: %v", err)
 	}
 	check(t, c.take("feed-e1", "feed-e1", 0))
+}
+
+// TestFoundByStructure: a report says what a check of the structure has found, of the data that it is about.
+func TestFoundByStructure(t *testing.T) {
+	m := assemble(&shared{o: Options{Log: zap.NewNop(), Host: idle{}}, log: zap.NewNop()})
+	m.inspection.of, m.inspection.known = "feed-e1_1", &health.Structure{Complete: true,
+		Checks: map[string]health.StructureCounts{"btree": {Corrupt: 1}},
+		Damage: []health.StructureDamage{{Database: "feed", Relation: "public.a", Check: "btree"}}}
+	for incarnation, want := range map[string]string{"feed-e1_1": "feed.public.a (btree)", "feed-e1_2": ""} {
+		m.durable.Incarnation = incarnation
+		if got := m.checks(time.Hour).Structure.Damage; got != want {
+			t.Errorf("%s: %q, want %q", incarnation, got, want)
+		}
+	}
 }

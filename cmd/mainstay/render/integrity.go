@@ -227,6 +227,9 @@ func lastCheck(p health.PlannedCheck) string {
 	if p.Ended != "" && !p.Running {
 		text += "; a later one ended early: " + p.Ended
 	}
+	if p.Damage != "" {
+		text += "; damage: " + p.Damage
+	}
 	return text
 }
 
