@@ -237,7 +237,7 @@ var table = []Description{
 		"Run the statements in the line there.", ""},
 	{HostFilesReplaced, Warning, aboutMember,
 		"A replica's data was copied anew, and some of its host's own files could not be read then: settings, access rules or keys. " +
-			"It has the primary's in their place, or none. It ends for each file that is changed, or equals the former one again.",
+			"It has the primary's in their place, or none. The problem ends for a file that is changed, or equals the former one again.",
 		"Put the host's own files there, or edit them: the line names the files and the former data. If they are right as they are, remove " +
 			"the file that the line names last.", onHost},
 	{CollationsDiffer, Warning, aboutMember,
