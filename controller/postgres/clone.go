@@ -66,7 +66,7 @@ func (i *Server) Clone(ctx context.Context, from Source, slot string, progress P
 			return err
 		}
 		err = errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp), // what was ALTER SYSTEM on the source
-			i.emptyLog(tmp, here), i.putLinks(tmp, here.HostLinks))
+			i.emptyLog(tmp, here), i.Owner.putLinks(tmp, here.HostLinks))
 		if err = errors.Join(err, i.noteCopied(tmp, own)); err != nil {
 			return err
 		}

@@ -113,7 +113,7 @@ func (i *Server) keepInto(ctx context.Context, tmp string, m manifest, size uint
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		f, err := i.Owner.copyFile(filepath.Join(tmp, name), filepath.Join(i.walDir(), name))
+		f, err := i.Owner.copyFile(filepath.Join(tmp, name), filepath.Join(i.wal().dir(), name))
 		if err != nil {
 			return err
 		}
@@ -134,8 +134,8 @@ func (m manifest) sources(i *Server, size uint64) []string {
 	for n := uint64(m.From) / size; n <= uint64(m.To-1)/size; n++ {
 		names = append(names, segment{m.Timeline, n}.name(size))
 	}
-	if exists(i.historyFile(m.Timeline)) {
-		names = append(names, filepath.Base(i.historyFile(m.Timeline)))
+	if exists(i.wal().historyFile(m.Timeline)) {
+		names = append(names, filepath.Base(i.wal().historyFile(m.Timeline)))
 	}
 	return names
 }

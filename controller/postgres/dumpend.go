@@ -10,7 +10,7 @@ import (
 // endOn finds the end of valid WAL on a timeline, quietly first, and where pg_waldump's last words do not say which
 // record was the last, by listing them all.
 func (i *Server) endOn(ctx context.Context, c Control, t platform.Timeline, from platform.LSN) (platform.LSN, error) {
-	all, err := i.segments(c.SegmentSize)
+	all, err := i.wal().segments(c.SegmentSize)
 	if err != nil {
 		return 0, err
 	}

@@ -24,7 +24,7 @@ func (i *Server) EndOfWAL(ctx context.Context) (p Position, err error) {
 	if err != nil {
 		return Position{}, err
 	}
-	t, from, err := i.newest(c)
+	t, from, err := i.wal().newest(c)
 	if err != nil {
 		return Position{}, err
 	}
@@ -55,11 +55,11 @@ func (i *Server) walk(ctx context.Context, c Control, t platform.Timeline) (Posi
 	if !format.Known() {
 		return p, errForeign
 	}
-	stretches, err := i.stretches(t)
+	stretches, err := i.wal().stretches(t)
 	if err != nil {
 		return p, err
 	}
-	files := &walFiles{owner: i.Owner, dir: i.walDir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, line: stretches}
+	files := &walFiles{owner: i.Owner, dir: i.wal().dir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, line: stretches}
 	end, err := files.follow(ctx, ondisk.NewWalk(format, lineOf(stretches), c.Redo, c.Checkpoint))
 	switch {
 	case err != nil:
@@ -75,8 +75,8 @@ func (i *Server) walk(ctx context.Context, c Control, t platform.Timeline) (Posi
 
 // stretches is the line of a timeline, oldest first, itself included. One without a history file counts as without
 // ancestors, as for PostgreSQL.
-func (i *Server) stretches(t platform.Timeline) ([]stretch, error) {
-	h, err := i.readHistory(t)
+func (w walFolder) stretches(t platform.Timeline) ([]stretch, error) {
+	h, err := w.readHistory(t)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -98,8 +98,8 @@ func lineOf(all []stretch) (line []platform.Timeline) {
 
 // newest finds the timeline whose WAL continues from the checkpoint, and where to start reading it: at redo, or, on a
 // later timeline, at the segment in which it forks: earlier ones may exist under the old timeline's name only.
-func (i *Server) newest(c Control) (platform.Timeline, platform.LSN, error) {
-	all, err := i.segments(c.SegmentSize)
+func (w walFolder) newest(c Control) (platform.Timeline, platform.LSN, error) {
+	all, err := w.segments(c.SegmentSize)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -111,7 +111,7 @@ func (i *Server) newest(c Control) (platform.Timeline, platform.LSN, error) {
 		if t <= c.Timeline {
 			break
 		}
-		h, err := i.readHistory(t)
+		h, err := w.readHistory(t)
 		if err != nil {
 			return 0, 0, fmt.Errorf("pg_wal has WAL of timeline %d but not its history: %w", t, err)
 		}

@@ -273,7 +273,7 @@ const fullAt = 16 << 20
 
 // full tells whether the disk of the data, of its WAL or of a tablespace has no room.
 func (i *Server) full() bool {
-	places := []string{i.Data, i.walDir()}
+	places := []string{i.Data, i.wal().dir()}
 	if spaces, err := filepath.Glob(filepath.Join(i.Data, "pg_tblspc", "*")); err == nil {
 		places = append(places, spaces...)
 	}

@@ -17,8 +17,8 @@ import (
 // reserved is the content of a history file that only keeps a number from being taken again.
 const reserved = "1\t0/1\treserved\n"
 
-func (i *Server) historyFile(t platform.Timeline) string {
-	return filepath.Join(i.Data, "pg_wal", fmt.Sprintf("%08X.history", uint32(t)))
+func (w walFolder) historyFile(t platform.Timeline) string {
+	return filepath.Join(w.dir(), fmt.Sprintf("%08X.history", uint32(t)))
 }
 
 // ReadHistory reads the ancestry of a timeline from pg_wal, oldest first. Timeline 1 has none, and no file.
@@ -27,19 +27,19 @@ func (i *Server) ReadHistory(ctx context.Context, t platform.Timeline) (h platfo
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return i.readHistory(t)
+	return i.wal().readHistory(t)
 }
 
-func (i *Server) readHistory(t platform.Timeline) (platform.History, error) {
+func (w walFolder) readHistory(t platform.Timeline) (platform.History, error) {
 	if t == 1 {
 		return platform.History{}, nil
 	}
-	raw, err := i.Owner.readFile(i.historyFile(t))
+	raw, err := w.owner.readFile(w.historyFile(t))
 	if err != nil {
 		return nil, err
 	}
 	if len(raw) > maxHistory {
-		return nil, fmt.Errorf("%s has more than %d bytes: it is damaged", i.historyFile(t), maxHistory)
+		return nil, fmt.Errorf("%s has more than %d bytes: it is damaged", w.historyFile(t), maxHistory)
 	}
 	return parseHistory(string(raw))
 }
@@ -90,7 +90,7 @@ func (e *TimelineTakenError) Error() string {
 // Every lower number gets its file, real where history knows it, reserved otherwise; replicas fetch them all later.
 func (i *Server) PrepareTimeline(ctx context.Context, want platform.Timeline, history map[platform.Timeline]platform.History) (err error) {
 	defer i.wrap(fmt.Sprintf("prepare timeline %d on", want), &err)
-	have, err := i.freeBelow(want)
+	have, err := i.wal().freeBelow(want)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (i *Server) PrepareTimeline(ctx context.Context, want platform.Timeline, hi
 		if have[t] {
 			continue
 		}
-		if err := i.Owner.writeFile(i.historyFile(t), []byte(text), fileMode(i.Data)); err != nil {
+		if err := i.Owner.writeFile(i.wal().historyFile(t), []byte(text), fileMode(i.Data)); err != nil {
 			return err
 		}
 	}
@@ -113,14 +113,14 @@ func (i *Server) PrepareTimeline(ctx context.Context, want platform.Timeline, hi
 }
 
 // free tells whether the next promotion can still take timeline want.
-func (i *Server) free(want platform.Timeline) error {
-	_, err := i.freeBelow(want)
+func (w walFolder) free(want platform.Timeline) error {
+	_, err := w.freeBelow(want)
 	return err
 }
 
 // freeBelow lists the timelines with a history file in pg_wal, all of which are below want, else it is an error.
-func (i *Server) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, error) {
-	have, err := i.historyNumbers()
+func (w walFolder) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, error) {
+	have, err := w.historyNumbers()
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func (i *Server) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, 
 }
 
 // historyNumbers lists the timelines with a history file in pg_wal.
-func (i *Server) historyNumbers() (map[platform.Timeline]bool, error) {
-	entries, err := os.ReadDir(filepath.Join(i.Data, "pg_wal"))
+func (w walFolder) historyNumbers() (map[platform.Timeline]bool, error) {
+	entries, err := os.ReadDir(w.dir())
 	if err != nil {
 		return nil, err
 	}
@@ -154,22 +154,22 @@ func (i *Server) historyNumbers() (map[platform.Timeline]bool, error) {
 // dropReserved removes reserved numbers above the highest real timeline. They are left by an attempt that never
 // promoted, and PostgreSQL, told to follow the latest timeline, would refuse to start as a standby: it takes the newest
 // history file for its goal, and a reserved one descends from nothing. The controllers remember the numbers.
-func (i *Server) dropReserved() error {
-	have, err := i.historyNumbers()
+func (w walFolder) dropReserved() error {
+	have, err := w.historyNumbers()
 	if err != nil {
 		return err
 	}
 	numbers := slices.Sorted(maps.Keys(have))
 	for _, t := range slices.Backward(numbers) {
-		raw, err := i.Owner.readFile(i.historyFile(t))
+		raw, err := w.owner.readFile(w.historyFile(t))
 		if err != nil {
 			return err
 		}
 		if string(raw) != reserved {
 			return nil
 		}
-		archived := filepath.Join(i.Data, "pg_wal", "archive_status", fmt.Sprintf("%08X.history", uint32(t)))
-		err = errors.Join(i.Owner.removeFile(i.historyFile(t)), i.Owner.removeFile(archived+".ready"), i.Owner.removeFile(archived+".done"))
+		archived := filepath.Join(w.archiveStatus(), filepath.Base(w.historyFile(t)))
+		err = errors.Join(w.owner.removeFile(w.historyFile(t)), w.owner.removeFile(archived+".ready"), w.owner.removeFile(archived+".done"))
 		if err != nil {
 			return err
 		}
@@ -188,22 +188,22 @@ func (i *Server) SetAsideHistories(ctx context.Context, t platform.Timeline, lin
 	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
 		return nil, err
 	}
-	have, err := i.historyNumbers()
+	have, err := i.wal().historyNumbers()
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range slices.Sorted(maps.Keys(have)) {
-		raw, err := i.Owner.readFile(i.historyFile(n))
+		raw, err := i.Owner.readFile(i.wal().historyFile(n))
 		if err != nil {
 			return foreign, err
 		}
 		if string(raw) == reserved || !isForeign(n, string(raw), t, line) {
 			continue
 		}
-		if err := i.Owner.rename(i.historyFile(n), i.historyFile(n)+foreignSuffix); err != nil {
+		if err := i.Owner.rename(i.wal().historyFile(n), i.wal().historyFile(n)+foreignSuffix); err != nil {
 			return foreign, err
 		}
-		foreign = append(foreign, filepath.Base(i.historyFile(n)))
+		foreign = append(foreign, filepath.Base(i.wal().historyFile(n)))
 	}
 	return foreign, nil
 }

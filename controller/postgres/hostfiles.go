@@ -36,9 +36,9 @@ type layoutOf struct {
 }
 
 // userLayout looks through a data directory, but not through PostgreSQL's own folders.
-func (i *Server) userLayout(data string) (l layoutOf, err error) {
+func (o Owner) userLayout(data string) (l layoutOf, err error) {
 	l.links = map[string]string{}
-	err = i.Owner.asOwner(func() error {
+	err = o.asOwner(func() error {
 		return filepath.WalkDir(data+"/", func(path string, e fs.DirEntry, err error) error {
 			name, wrong := filepath.Rel(data, path)
 			if err != nil || wrong != nil || name == "." {
@@ -77,7 +77,7 @@ func (i *Server) movedFile() string { return filepath.Join(i.Conf, "moved.json")
 
 // moveHostFiles moves them out of the way of pg_rewind. The record is on disk before anything moves; returnHostFiles goes by it.
 func (i *Server) moveHostFiles(ctx context.Context) error {
-	l, err := i.userLayout(i.Data)
+	l, err := i.Owner.userLayout(i.Data)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (i *Server) returnHostFiles() error {
 			i.notice("the log's folder of data that is gone stays in " + h.Place)
 		}
 	} else if h.Data == i.Data {
-		if err := errors.Join(i.putLinks(i.Data, h.Links), i.returnLog(h)); err != nil {
+		if err := errors.Join(i.Owner.putLinks(i.Data, h.Links), i.returnLog(h)); err != nil {
 			return err
 		}
 	}
@@ -216,19 +216,19 @@ func (i *Server) returnLog(h movedFiles) error {
 }
 
 // putLinks puts a user's links into data that was taken from another member.
-func (i *Server) putLinks(data string, links map[string]string) error {
+func (o Owner) putLinks(data string, links map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(links)) {
 		path := filepath.Join(data, name)
 		if to, err := os.Readlink(path); err == nil && to == links[name] || !filepath.IsLocal(name) {
 			continue
 		}
-		err := i.Owner.asOwner(func() error {
+		err := o.asOwner(func() error {
 			return errors.Join(os.RemoveAll(path), os.MkdirAll(filepath.Dir(path), 0o700))
 		})
 		if err != nil {
 			return err
 		}
-		if err := i.relink(path, links[name]); err != nil {
+		if err := o.relink(path, links[name]); err != nil {
 			return err
 		}
 	}
@@ -255,7 +255,7 @@ func (i *Server) emptyLog(tmp string, here places) error {
 
 // refuseLayout says what in the data directory of a server to be adopted keeps others from being rewound from it, or copied.
 func (i *Server) refuseLayout(f Facts) ([]Refusal, error) {
-	l, err := i.userLayout(i.Data)
+	l, err := i.Owner.userLayout(i.Data)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func promoteTo(t *testing.T, i *Server, s Settings, want platform.Timeline) {
 	if !armed || st.Timeline != want || st.CheckpointTimeline != want {
 		t.Fatalf("promoted to timeline %d (checkpoint %d), wanted %d; armed: %v", st.Timeline, st.CheckpointTimeline, want, armed)
 	}
-	raw, err := os.ReadFile(i.historyFile(want - 1))
+	raw, err := os.ReadFile(i.wal().historyFile(want - 1))
 	check(t, err)
 	if string(raw) != reserved {
 		t.Fatalf("history of the gap: %q", raw)

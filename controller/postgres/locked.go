@@ -105,7 +105,7 @@ func (i *Server) lock() error {
 
 // eachFile gives see the regular files of the data, those in tablespaces and behind a linked pg_wal too, by their path below it.
 func (i *Server) eachFile(see func(name string, info fs.FileInfo) error) error {
-	roots := []string{i.Data, i.walDir()}
+	roots := []string{i.Data, i.wal().dir()}
 	spaces, err := filepath.Glob(filepath.Join(i.Data, "pg_tblspc", "*"))
 	if err != nil {
 		return err

@@ -173,7 +173,7 @@ func inProcess(t *testing.T, i *Server) *Server {
 
 // dumped is the end of WAL by pg_waldump, and the timeline.
 func dumped(ctx context.Context, i *Server, c Control) (Position, error) {
-	line, from, err := i.newest(c)
+	line, from, err := i.wal().newest(c)
 	if err != nil {
 		return Position{}, err
 	}
@@ -251,7 +251,7 @@ func (l *lab) damaged(p *Server) {
 		last := segment{1, uint64(whole.LSN-1) / c.SegmentSize} // the next may not be there
 		at = min(at, platform.LSN((last.number+1)*c.SegmentSize-1))
 		s := segment{1, uint64(at) / c.SegmentSize}
-		path, in := filepath.Join(p.walDir(), s.name(c.SegmentSize)), int(uint64(at)%c.SegmentSize)
+		path, in := filepath.Join(p.wal().dir(), s.name(c.SegmentSize)), int(uint64(at)%c.SegmentSize)
 		before := must(os.ReadFile(path))
 		after, flip := slices.Clone(before), byte(1)<<random.IntN(8)
 		what := fmt.Sprintf("the bits %02x of the byte at %s flipped", flip, at)
@@ -349,7 +349,7 @@ func (l *lab) recycled(p *Server) {
 	kill(l.t, p)
 	_, end := l.agree(p, "killed with recycled segments", crashed)
 	recycled := 0
-	for _, s := range must(p.segments(segmentOfLab)) {
+	for _, s := range must(p.wal().segments(segmentOfLab)) {
 		if s.number > uint64(end.LSN)/segmentOfLab {
 			recycled++
 		}
@@ -385,7 +385,7 @@ func (l *lab) overwritten(p, s *Server) {
 	_, end := l.agree(p, "killed behind a record of three segments", crashed)
 	for n := range uint64(2) {
 		last := segment{1, uint64(end.LSN)/segmentOfLab - n}
-		check(l.t, os.Remove(filepath.Join(p.walDir(), last.name(segmentOfLab))))
+		check(l.t, os.Remove(filepath.Join(p.wal().dir(), last.name(segmentOfLab))))
 	}
 	l.agree(p, "with a record cut off", crashed)
 	l.run(p, nil)

@@ -43,7 +43,7 @@ func (i *Server) Outlying(suffix string) ([]Part, error) {
 		if err != nil {
 			return nil, err
 		}
-		place, err := i.spare(l.At, suffix)
+		place, err := i.Owner.spare(l.At, suffix)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +79,7 @@ func (i *Server) FinishAside(ctx context.Context, data string, parts []Part) (er
 		if err := i.move(p.Link, p.From, p.Place); err != nil {
 			return err
 		}
-		if err := i.relink(filepath.Join(data, p.Link), p.Place); err != nil {
+		if err := i.Owner.relink(filepath.Join(data, p.Link), p.Place); err != nil {
 			return err
 		}
 	}
@@ -150,8 +150,8 @@ func (i *Server) move(link, from, to string) error {
 }
 
 // relink replaces a link durably; a crash leaves the old one or the new.
-func (i *Server) relink(path, to string) error {
-	return i.Owner.asOwner(func() error {
+func (o Owner) relink(path, to string) error {
+	return o.asOwner(func() error {
 		tmp := path + ".new"
 		if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -168,17 +168,17 @@ func (i *Server) relink(path, to string) error {
 
 // spare finds a path on the file system of a folder of the owner's, beside it or else inside, to which the owner can move what lies in
 // the folder. It is tried, for a mount or a quota shows no other way, and nothing is left of the trial.
-func (i *Server) spare(dir, suffix string) (string, error) {
+func (o Owner) spare(dir, suffix string) (string, error) {
 	beside, inside := dir+"."+suffix, filepath.Join(dir, suffix)
 	for _, place := range []string{beside, inside} {
 		if exists(place) {
 			return place, nil // of an attempt that was cut short
 		}
 	}
-	if i.fits(dir, beside) == nil {
+	if o.fits(dir, beside) == nil {
 		return beside, nil
 	}
-	return inside, i.fits(dir, inside)
+	return inside, o.fits(dir, inside)
 }
 
 // around runs f, which works on a place beside or inside a folder that a link of the owner's has named: with the owner's rights, but
@@ -208,15 +208,15 @@ func (o Owner) removePlace(dir, place string) error {
 	return o.around(dir, place, func() error { return os.RemoveAll(place) })
 }
 
-func (i *Server) fits(dir, place string) (err error) {
-	if err := i.Owner.makePlace(dir, place); err != nil {
-		return i.notWritable(dir, err)
+func (o Owner) fits(dir, place string) (err error) {
+	if err := o.makePlace(dir, place); err != nil {
+		return o.notWritable(dir, err)
 	}
-	defer func() { err = errors.Join(err, i.Owner.removePlace(dir, place)) }()
-	return i.Owner.asOwner(func() error {
+	defer func() { err = errors.Join(err, o.removePlace(dir, place)) }()
+	return o.asOwner(func() error {
 		trial, err := os.MkdirTemp(dir, ourMark+"*")
 		if err != nil {
-			return i.notWritable(dir, err)
+			return o.notWritable(dir, err)
 		}
 		if err := os.Rename(trial, filepath.Join(place, "trial")); err != nil {
 			return errors.Join(err, os.Remove(trial))
@@ -225,7 +225,7 @@ func (i *Server) fits(dir, place string) (err error) {
 	})
 }
 
-func (i *Server) notWritable(dir string, err error) error {
-	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or check that disk", dir, i.Owner.Name, err,
-		i.Owner.Name, dir)
+func (o Owner) notWritable(dir string, err error) error {
+	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or check that disk", dir, o.Name, err,
+		o.Name, dir)
 }

@@ -60,11 +60,11 @@ func TestRebuildWithLinkedWAL(t *testing.T) {
 		closed := n == 1
 		t.Run(name, func(t *testing.T) {
 			kill(t, b)
-			wal, from := b.folder(t, name, closed), must(filepath.EvalSymlinks(b.walDir()))
+			wal, from := b.folder(t, name, closed), must(filepath.EvalSymlinks(b.wal().dir()))
 			for _, n := range entries(t, from) {
 				check(t, os.Rename(filepath.Join(from, n), filepath.Join(wal, n)))
 			}
-			plant(t, b, b.walDir(), wal)
+			plant(t, b, b.wal().dir(), wal)
 			old := entries(t, wal)
 
 			suffix := asideMark + name
@@ -77,7 +77,7 @@ func TestRebuildWithLinkedWAL(t *testing.T) {
 			if len(parts) != 1 || parts[0] != (Part{"pg_wal", wal, place}) {
 				t.Fatalf("parts %+v", parts)
 			}
-			if to := must(os.Readlink(b.walDir())); to != wal {
+			if to := must(os.Readlink(b.wal().dir())); to != wal {
 				t.Errorf("pg_wal leads to %s", to)
 			}
 			if kept := entries(t, filepath.Join(aside, "pg_wal")); !slices.Equal(kept, old) {
@@ -109,8 +109,8 @@ func TestRebuildCutShort(t *testing.T) {
 	kill(t, b)
 	ctx, wal := testContext(t), b.folder(t, "wal", false)
 	check(t, os.Remove(wal))
-	check(t, os.Rename(b.walDir(), wal))
-	plant(t, b, b.walDir(), wal)
+	check(t, os.Rename(b.wal().dir(), wal))
+	plant(t, b, b.wal().dir(), wal)
 	old := entries(t, wal)
 	parts, err := b.Outlying(asideMark + "x")
 	check(t, err)
@@ -129,7 +129,7 @@ func TestRebuildCutShort(t *testing.T) {
 	plant(t, b, filepath.Join(left, "pg_wal"), wal)
 	check(t, b.Owner.writeFile(filepath.Join(wal, "000000010000000000000009"), nil, 0o600))
 	check(t, b.Clone(ctx, a.source(), "", nil, nil))
-	if exists(filepath.Join(wal, "000000010000000000000009")) || exists(left) || must(os.Readlink(b.walDir())) != wal {
+	if exists(filepath.Join(wal, "000000010000000000000009")) || exists(left) || must(os.Readlink(b.wal().dir())) != wal {
 		t.Error("what an earlier attempt left is still there, or the layout is another")
 	}
 	if kept := entries(t, filepath.Join(aside, "pg_wal")); !slices.Equal(kept, old) {
@@ -196,9 +196,9 @@ func TestRebuildWithTablespace(t *testing.T) {
 	check(t, os.Rename(mine, mine+"-away"))
 	refused("a folder that is not there", mine, "mkdir -p "+mine, "chown "+b.Owner.Name)
 	check(t, os.Rename(mine+"-away", mine))
-	check(t, b.relink(filepath.Join(b.Data, link), theirs))
+	check(t, b.Owner.relink(filepath.Join(b.Data, link), theirs))
 	refused("a folder that two servers lead to", theirs, "is in use by the server of "+a.Data)
-	check(t, b.relink(filepath.Join(b.Data, link), mine))
+	check(t, b.Owner.relink(filepath.Join(b.Data, link), mine))
 	if os.Geteuid() == 0 {
 		check(t, os.Chown(mine, 0, 0))
 		check(t, os.Chmod(mine, 0o755))

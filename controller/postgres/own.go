@@ -96,7 +96,7 @@ func (i *Server) putBack(dir string, own []ownFile) error {
 func (i *Server) putOwn(dir string, f ownFile) error {
 	path := filepath.Join(dir, f.name)
 	if f.link != "" {
-		return i.relink(path, f.link)
+		return i.Owner.relink(path, f.link)
 	}
 	if err := i.Owner.writeFile(path, f.content, f.mode); err != nil || f.mode&0o070 == 0 {
 		return err

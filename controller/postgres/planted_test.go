@@ -58,7 +58,7 @@ func theirs(t *testing.T) *Server {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	i := &Server{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: 1, Owner: testOwner(t), Binaries: Binaries{Major: 15}}
-	for _, path := range []string{dir, i.Data, i.Conf, i.walDir()} {
+	for _, path := range []string{dir, i.Data, i.Conf, i.wal().dir()} {
 		check(t, os.MkdirAll(path, 0o700))
 		check(t, os.Chown(path, int(i.Owner.UID), int(i.Owner.GID)))
 	}
@@ -120,7 +120,9 @@ func TestPlantedLinks(t *testing.T) {
 		{"a history file that is written", in("pg_wal", "00000002.history"), file, func(t *testing.T, i *Server) error {
 			return i.PrepareTimeline(t.Context(), 4, nil)
 		}},
-		{"a reserved history file", in("pg_wal", "00000003.history"), denied, func(t *testing.T, i *Server) error { return i.dropReserved() }},
+		{"a reserved history file", in("pg_wal", "00000003.history"), denied, func(t *testing.T, i *Server) error {
+			return i.wal().dropReserved()
+		}},
 		{"the folder of WAL", in("pg_wal"), folder, func(t *testing.T, i *Server) error {
 			return i.PrepareTimeline(t.Context(), 4, map[platform.Timeline]platform.History{})
 		}},
@@ -170,7 +172,7 @@ func TestPlantedLinks(t *testing.T) {
 		{"a copied configuration", in(copiedDir), folder, func(t *testing.T, i *Server) error { return i.firstConfig(i.Data, Source{}) }},
 		{"a copied file", in(copiedDir, "pg_hba.conf"), file, func(t *testing.T, i *Server) error { return i.firstConfig(i.Data, Source{}) }},
 		{"WAL that is kept", in("pg_wal", "000000010000000000000001"), denied, func(t *testing.T, i *Server) error {
-			_, err := i.Owner.copyFile(filepath.Join(t.TempDir(), "kept"), filepath.Join(i.walDir(), "000000010000000000000001"))
+			_, err := i.Owner.copyFile(filepath.Join(t.TempDir(), "kept"), filepath.Join(i.wal().dir(), "000000010000000000000001"))
 			return err
 		}},
 		{"the log", func(i *Server) string { return i.Log }, denied, func(t *testing.T, i *Server) error {
@@ -198,7 +200,7 @@ func TestPlantedLinks(t *testing.T) {
 				return i.build(t.Context(), "init", false, func(string) error { return nil })
 			}},
 		{"a folder of WAL that is set aside", in("pg_wal"), folder, func(t *testing.T, i *Server) error {
-			at := must(filepath.EvalSymlinks(i.walDir()))
+			at := must(filepath.EvalSymlinks(i.wal().dir()))
 			_, err := i.Outlying(asideMark + "x")
 			return errors.Join(err, i.FinishAside(t.Context(), i.Data, []Part{{"pg_wal", at, at + "." + asideMark + "x"}}),
 				i.FinishAside(t.Context(), i.Data, []Part{{"pg_wal", at, filepath.Join(at, asideMark+"x")}}))
@@ -261,8 +263,8 @@ func TestLinkedLayout(t *testing.T) {
 	}
 	check(t, os.Symlink(filepath.Join(volume, "data"), i.Data))
 	check(t, i.Initialise(ctx))
-	check(t, os.Rename(i.walDir(), filepath.Join(volume, "wal")))
-	plant(t, i, i.walDir(), filepath.Join(volume, "wal"))
+	check(t, os.Rename(i.wal().dir(), filepath.Join(volume, "wal")))
+	plant(t, i, i.wal().dir(), filepath.Join(volume, "wal"))
 	check(t, i.WriteSettings(ctx, Settings{}))
 	start(t, i, true)
 	check(t, i.CreateRoles(ctx))

@@ -58,7 +58,7 @@ func (i *Server) Promote(ctx context.Context, p Promotion) (shown Status, err er
 		if err := p.Arm(); err != nil {
 			return err
 		}
-		if err := i.free(p.Timeline); err != nil {
+		if err := i.wal().free(p.Timeline); err != nil {
 			return err
 		}
 		if err := promote(ctx, c); err != nil {

@@ -77,7 +77,7 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 		}
 	}
 	r.Mark += " written " + strconv.FormatInt(i.controlWritten().UnixNano(), 10)
-	if f, err := i.Owner.stat(filepath.Join(i.walDir(), "RECOVERYXLOG")); err == nil { // what a restore_command writes to
+	if f, err := i.Owner.stat(filepath.Join(i.wal().dir(), "RECOVERYXLOG")); err == nil { // what a restore_command writes to
 		r.Mark += fmt.Sprintf(" restored %d of %d", f.Size(), f.ModTime().UnixNano())
 	}
 	if r.Segment == "" {
@@ -91,7 +91,7 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 		r.Reached = platform.LSN(s.number * c.SegmentSize)
 	}
 	if asked != "" && !r.Restoring {
-		r.Asks = i.asks(c, asked)
+		r.Asks = i.wal().asks(c, asked)
 	}
 	return r, nil
 }
@@ -145,7 +145,7 @@ var diskReads = regexp.MustCompile(`(?m)^read_bytes: (\d+)$`)
 
 // open lists the segments of WAL, and the other files of its data, that a process of the server has open.
 func (i *Server) open(pid int) (wal, others []string) {
-	data, walDir := real(i.Data), real(i.walDir())
+	data, walDir := real(i.Data), real(i.wal().dir())
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	links, _ := os.ReadDir(dir) // it may have ended since
 	for _, l := range links {
@@ -165,7 +165,7 @@ func (i *Server) open(pid int) (wal, others []string) {
 
 // asks is where the WAL begins that a recovery needs which asks for this segment. A recovery that searches for its checkpoint streams from
 // the checkpoint's redo point.
-func (i *Server) asks(c Control, name string) platform.LSN {
+func (w walFolder) asks(c Control, name string) platform.LSN {
 	s, ok := parseSegment(name, c.SegmentSize)
 	if !ok {
 		return 0
@@ -175,7 +175,7 @@ func (i *Server) asks(c Control, name string) platform.LSN {
 		return at
 	}
 	redo := segment{c.Timeline, uint64(c.Redo) / c.SegmentSize}
-	if exists(filepath.Join(i.walDir(), redo.name(c.SegmentSize))) {
+	if exists(filepath.Join(w.dir(), redo.name(c.SegmentSize))) {
 		return at
 	}
 	return platform.LSN(redo.number * c.SegmentSize)

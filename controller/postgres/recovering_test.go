@@ -25,7 +25,7 @@ func TestRecovering(t *testing.T) {
 		check(t, i.StopFast(ctx))
 		eventually(t, "the end of "+i.Member, func() bool { _, _, ok := i.Running(); return !ok })
 	}
-	segments, err := filepath.Glob(filepath.Join(b.walDir(), "0*"))
+	segments, err := filepath.Glob(filepath.Join(b.wal().dir(), "0*"))
 	check(t, err)
 	for _, path := range segments {
 		check(t, os.Remove(path))
@@ -83,7 +83,7 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	control := must(b.ControlData(ctx))
 	away := filepath.Join(filepath.Dir(b.Conf), "away")
 	check(t, b.Owner.makeDir(away, 0o700))
-	segments := entries(t, b.walDir())
+	segments := entries(t, b.wal().dir())
 	segments = slices.DeleteFunc(segments, func(n string) bool { return !segmentName.MatchString(n) })
 	last := segment{1, uint64(control.MinRecovery) / control.SegmentSize}.name(control.SegmentSize)
 	first := segment{1, uint64(control.Redo) / control.SegmentSize}.name(control.SegmentSize)
@@ -93,7 +93,7 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	}
 	for _, n := range segments {
 		if n >= last {
-			check(t, os.Rename(filepath.Join(b.walDir(), n), filepath.Join(away, n)))
+			check(t, os.Rename(filepath.Join(b.wal().dir(), n), filepath.Join(away, n)))
 		}
 	}
 
@@ -154,7 +154,7 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	})
 	for _, n := range entries(t, away) {
 		if segmentName.MatchString(n) {
-			check(t, os.Rename(filepath.Join(away, n), filepath.Join(b.walDir(), n)))
+			check(t, os.Rename(filepath.Join(away, n), filepath.Join(b.wal().dir(), n)))
 		}
 	}
 	eventually(t, "its answer", func() bool { _, err := b.Status(ctx); return err == nil })

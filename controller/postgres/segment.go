@@ -10,7 +10,16 @@ import (
 	"mainstay/controller/platform"
 )
 
-func (i *Server) walDir() string { return filepath.Join(i.Data, "pg_wal") }
+// walFolder is the files of a member's pg_wal: segments, histories of timelines, and marks for the archiver. It needs neither the server
+// nor PostgreSQL's programs.
+type walFolder struct {
+	data  string // data directory, whose mode new files take
+	owner Owner
+}
+
+func (i *Server) wal() walFolder { return walFolder{i.Data, i.Owner} }
+
+func (w walFolder) dir() string { return filepath.Join(w.data, "pg_wal") }
 
 var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
 
@@ -36,8 +45,8 @@ func parseSegment(name string, size uint64) (segment, bool) {
 }
 
 // segments lists the WAL files in pg_wal.
-func (i *Server) segments(size uint64) ([]segment, error) {
-	entries, err := os.ReadDir(i.walDir())
+func (w walFolder) segments(size uint64) ([]segment, error) {
+	entries, err := os.ReadDir(w.dir())
 	if err != nil {
 		return nil, err
 	}

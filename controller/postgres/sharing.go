@@ -32,7 +32,7 @@ type aclOf struct {
 }
 
 // folderACLs reads those of the folders within a data directory. Most of PostgreSQL's are one for each database: they inherit.
-func (i *Server) folderACLs(data string) (map[string]aclOf, error) {
+func (o Owner) folderACLs(data string) (map[string]aclOf, error) {
 	found := map[string]aclOf{}
 	look := func(path string, e fs.DirEntry, err error) error {
 		name, wrong := filepath.Rel(data, path)
@@ -54,26 +54,26 @@ func (i *Server) folderACLs(data string) (map[string]aclOf, error) {
 		}
 		return nil
 	}
-	err := i.Owner.asOwner(func() error { return filepath.WalkDir(data+"/", look) })
+	err := o.asOwner(func() error { return filepath.WalkDir(data+"/", look) })
 	return found, err
 }
 
 // shareFolders gives a copy's folders the ACLs that those of this host had. The log's folder is made for it; others that the source has
 // not are not.
-func (i *Server) shareFolders(tmp, log string, folders map[string]aclOf) (err error) {
+func (o Owner) shareFolders(tmp, log string, folders map[string]aclOf) (err error) {
 	for _, name := range slices.Sorted(maps.Keys(folders)) {
 		path := filepath.Join(tmp, name)
 		if !filepath.IsLocal(name) {
 			continue
 		}
 		if name == log && !exists(path) {
-			err = errors.Join(err, i.Owner.asOwner(func() error { return os.MkdirAll(path, 0o700) }))
+			err = errors.Join(err, o.asOwner(func() error { return os.MkdirAll(path, 0o700) }))
 		}
 		if info, wrong := os.Lstat(path); wrong != nil || !info.IsDir() {
 			continue
 		}
 		a := folders[name]
-		err = errors.Join(err, i.Owner.setACL(path, defaultACL, a.Default), i.Owner.setACL(path, accessACL, a.Access))
+		err = errors.Join(err, o.setACL(path, defaultACL, a.Default), o.setACL(path, accessACL, a.Access))
 	}
 	return err
 }
@@ -100,7 +100,7 @@ func (i *Server) sharingOf() (s sharing, err error) {
 		s.Default, err = i.Owner.acl(data, defaultACL)
 	}
 	if err == nil {
-		s.Folders, err = i.folderACLs(data)
+		s.Folders, err = i.Owner.folderACLs(data)
 	}
 	return s, err
 }
@@ -133,7 +133,7 @@ func (i *Server) share(tmp, log string, s sharing) {
 			return i.Owner.regroup(path, *s.Group)
 		})
 	}
-	err := errors.Join(regroup(), i.Owner.setACL(tmp, accessACL, s.ACL), i.shareFolders(tmp, log, s.Folders))
+	err := errors.Join(regroup(), i.Owner.setACL(tmp, accessACL, s.ACL), i.Owner.shareFolders(tmp, log, s.Folders))
 	if s.SetGID { // a change of mode or ACL by a user who is not in the group takes that bit away
 		err = errors.Join(err, i.Owner.withFile(tmp, func(f *os.File) error {
 			info, err := f.Stat()

@@ -48,7 +48,7 @@ func (i *Server) placesOf(ctx context.Context) (p places, err error) {
 	if p.Links, err = outliers(i.Data); err != nil {
 		return p, err
 	}
-	l, err := i.userLayout(i.Data)
+	l, err := i.Owner.userLayout(i.Data)
 	if err != nil {
 		return p, err
 	}
@@ -131,7 +131,7 @@ func (i *Server) try(ctx context.Context, s *spot) (err error) {
 			}
 		}
 	}
-	if s.temp, err = i.spare(at, suffix); err != nil {
+	if s.temp, err = i.Owner.spare(at, suffix); err != nil {
 		return err
 	}
 	return i.Owner.makePlace(at, s.temp)
@@ -152,7 +152,7 @@ func (i *Server) unused(ctx context.Context, s spot) error {
 	}
 	names, err := i.contents(s.Link, s.At)
 	if err != nil {
-		return i.notWritable(s.At, err)
+		return i.Owner.notWritable(s.At, err)
 	}
 	if len(names) == 0 || i.leadsTo(s.At) {
 		return nil
@@ -197,7 +197,7 @@ func (i *Server) settle(tmp string, all []spot) error {
 		if err != nil {
 			return err
 		}
-		if err := i.relink(filepath.Join(tmp, s.Link), s.Text); err != nil {
+		if err := i.Owner.relink(filepath.Join(tmp, s.Link), s.Text); err != nil {
 			return err
 		}
 		if err := i.move(s.Link, s.temp, s.At); err != nil {

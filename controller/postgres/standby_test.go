@@ -57,11 +57,11 @@ func noNextSegment(t *testing.T, a *Server) {
 	kill(t, a)
 	c, err := a.ControlData(ctx)
 	check(t, err)
-	all, err := a.segments(c.SegmentSize)
+	all, err := a.wal().segments(c.SegmentSize)
 	check(t, err)
 	for _, s := range all {
 		if s.number > uint64(c.Redo)/c.SegmentSize {
-			check(t, os.Remove(filepath.Join(a.walDir(), s.name(c.SegmentSize))))
+			check(t, os.Remove(filepath.Join(a.wal().dir(), s.name(c.SegmentSize))))
 		}
 	}
 	end, err := a.EndOfWAL(ctx)
@@ -266,7 +266,7 @@ func restarted(t *testing.T, a, b *Server, s Settings) {
 		t.Fatalf("end of WAL %+v, position before the kill %+v", end, before)
 	}
 	start(t, b, false)
-	if exists(b.historyFile(3)) {
+	if exists(b.wal().historyFile(3)) {
 		t.Fatal("reserved history left in a starting standby")
 	}
 	eventually(t, "a known position", func() bool {

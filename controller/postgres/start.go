@@ -58,7 +58,7 @@ func (i *Server) Start(ctx context.Context, o StartOptions) (p *Process, err err
 		return nil, err
 	}
 	if !o.AsPrimary {
-		if err := errors.Join(i.restoreSignal(), i.dropReserved()); err != nil {
+		if err := errors.Join(i.restoreSignal(), i.wal().dropReserved()); err != nil {
 			return nil, err
 		}
 		if o.Raise {

@@ -31,15 +31,15 @@ func (i *Server) Tablespaces(primarys []health.Tablespace) (all []health.Tablesp
 	slices.SortFunc(all, func(a, b health.Tablespace) int { return cmp.Compare(b.OID, a.OID) })
 	all = all[:min(len(all), health.MaxSlots)]
 	for n := range all {
-		all[n].Folder = i.folderOf(all[n].Location)
+		all[n].Folder = i.Owner.folderOf(all[n].Location)
 	}
 	return all, err
 }
 
 // folderOf identifies a folder among all of this boot, by whatever path it is reached; "" if it is not there.
-func (i *Server) folderOf(dir string) string {
+func (o Owner) folderOf(dir string) string {
 	var st syscall.Stat_t
-	if err := i.Owner.asOwner(func() error { return syscall.Stat(dir, &st) }); err != nil {
+	if err := o.asOwner(func() error { return syscall.Stat(dir, &st) }); err != nil {
 		return ""
 	}
 	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
@@ -53,16 +53,16 @@ func (i *Server) Lacks(all []health.Tablespace) (lacking []string) {
 		if text, err := os.Readlink(filepath.Join(i.Data, spaceDir, strconv.FormatUint(uint64(s.OID), 10))); err == nil {
 			at = text
 		}
-		if why := i.unusable(at); why != "" {
+		if why := i.Owner.unusable(at); why != "" {
 			lacking = append(lacking, fmt.Sprintf("%s (%s)", at, why))
 		}
 	}
 	return lacking
 }
 
-func (i *Server) unusable(dir string) (why string) {
+func (o Owner) unusable(dir string) (why string) {
 	var info fs.FileInfo
-	err := i.Owner.asOwner(func() (err error) {
+	err := o.asOwner(func() (err error) {
 		info, err = os.Stat(dir)
 		return err
 	})
@@ -74,7 +74,7 @@ func (i *Server) unusable(dir string) (why string) {
 	case !info.IsDir():
 		return "it is no folder"
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != i.Owner.UID && i.Owner.UID != 0 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != o.UID && o.UID != 0 {
 		return fmt.Sprintf("it belongs to user %d", st.Uid)
 	}
 	return ""

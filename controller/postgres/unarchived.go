@@ -48,7 +48,7 @@ func (i *Server) archiveFormer(ctx context.Context, c *sql.Conn, p Promotion) er
 	if p.Unarchived != nil {
 		err = errors.Join(err, p.Unarchived(u))
 	}
-	return errors.Join(err, i.mark(u.Marked, false))
+	return errors.Join(err, i.wal().mark(u.Marked, false))
 }
 
 // unarchived lists, for a standby that has replayed all of its WAL up to an end, the segments that its primary may not have archived, of
@@ -67,12 +67,12 @@ func (i *Server) unarchived(ctx context.Context, c *sql.Conn, from platform.LSN)
 	if err != nil {
 		return u, err
 	}
-	status, err := i.Owner.names(i.archiveStatus())
+	status, err := i.Owner.names(i.wal().archiveStatus())
 	if err != nil {
 		return u, err
 	}
 	newest := map[uint64]segment{} // by number: where timelines meet, the later one's file is whole
-	all, err := i.segments(size)
+	all, err := i.wal().segments(size)
 	if err != nil {
 		return u, err
 	}
@@ -87,7 +87,7 @@ func (i *Server) unarchived(ctx context.Context, c *sql.Conn, from platform.LSN)
 			u.Marked = append(u.Marked, name)
 		}
 	}
-	gaps, err := i.unarchivedGaps(status)
+	gaps, err := i.wal().unarchivedGaps(status)
 	u.Marked = append(u.Marked, gaps...)
 	slices.Sort(u.Marked)
 	for n := uint64(from) / size; from != 0 && (n+1)*size <= uint64(end); n++ {
@@ -100,14 +100,14 @@ func (i *Server) unarchived(ctx context.Context, c *sql.Conn, from platform.LSN)
 
 // unarchivedGaps names the history files of numbers that no promotion took. A restore looks for the latest timeline by counting up to the
 // first number without such a file, and would stop before the failover.
-func (i *Server) unarchivedGaps(status map[string]bool) (names []string, err error) {
-	have, err := i.historyNumbers()
+func (w walFolder) unarchivedGaps(status map[string]bool) (names []string, err error) {
+	have, err := w.historyNumbers()
 	for t := range have {
-		name := filepath.Base(i.historyFile(t))
+		name := filepath.Base(w.historyFile(t))
 		if status[name+ready] || status[name+done] {
 			continue
 		}
-		raw, wrong := i.Owner.readFile(i.historyFile(t))
+		raw, wrong := w.owner.readFile(w.historyFile(t))
 		if err = errors.Join(err, wrong); string(raw) == reserved {
 			names = append(names, name)
 		}
@@ -120,7 +120,7 @@ const (
 	done  = ".done"
 )
 
-func (i *Server) archiveStatus() string { return filepath.Join(i.walDir(), "archive_status") }
+func (w walFolder) archiveStatus() string { return filepath.Join(w.dir(), "archive_status") }
 
 // names lists a folder of the owner's.
 func (o Owner) names(dir string) (map[string]bool, error) {
@@ -137,14 +137,14 @@ func (o Owner) names(dir string) (map[string]bool, error) {
 
 // mark makes PostgreSQL archive segments, or, with archived, not. A file that was removed since is left alone. A crash may lose it:
 // nothing is synced, since a promotion waits for it.
-func (i *Server) mark(segments []string, archived bool) error {
-	dir, was, is := i.archiveStatus(), done, ready
+func (w walFolder) mark(segments []string, archived bool) error {
+	dir, was, is := w.archiveStatus(), done, ready
 	if archived {
 		was, is = is, was
 	}
-	return i.Owner.in(dir, func() (err error) {
+	return w.owner.in(dir, func() (err error) {
 		for _, name := range segments {
-			if !exists(filepath.Join(i.walDir(), name)) {
+			if !exists(filepath.Join(w.dir(), name)) {
 				continue
 			}
 			from, to := filepath.Join(dir, name+was), filepath.Join(dir, name+is)
@@ -153,9 +153,9 @@ func (i *Server) mark(segments []string, archived bool) error {
 			case !errors.Is(e, fs.ErrNotExist):
 				err = errors.Join(err, e)
 			default: // it has no mark
-				f, e := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode(i.Data))
+				f, e := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode(w.data))
 				if e == nil {
-					e = errors.Join(i.Owner.own(f), f.Close())
+					e = errors.Join(w.owner.own(f), f.Close())
 				}
 				err = errors.Join(err, e)
 			}
@@ -168,7 +168,7 @@ func (i *Server) mark(segments []string, archived bool) error {
 // the archive takes others beside, and so has.
 func (i *Server) Archived(u *Unarchived, a Archiver) (settled []string, changed bool, err error) {
 	defer i.wrap("archive WAL of a former primary on", &err)
-	status, err := i.Owner.names(i.archiveStatus())
+	status, err := i.Owner.names(i.wal().archiveStatus())
 	if err != nil {
 		return nil, false, err
 	}
@@ -184,7 +184,7 @@ func (i *Server) Archived(u *Unarchived, a Archiver) (settled []string, changed 
 		refused := []string{failed}
 		u.Marked = slices.DeleteFunc(u.Marked, func(n string) bool { return n == failed })
 		u.Refused = append(u.Refused, refused...)
-		return nil, true, errors.Join(i.mark(refused, true), i.wakeArchiver())
+		return nil, true, errors.Join(i.wal().mark(refused, true), i.wakeArchiver())
 	case len(u.Refused) == 0 || slices.Contains(u.Refused, failed):
 		return nil, changed, nil
 	case failed != "":
@@ -193,7 +193,7 @@ func (i *Server) Archived(u *Unarchived, a Archiver) (settled []string, changed 
 	case u.Down:
 		again := u.Refused
 		u.Marked, u.Refused, u.Down = append(again, u.Marked...), nil, false
-		return nil, true, errors.Join(i.mark(again, false), i.wakeArchiver())
+		return nil, true, errors.Join(i.wal().mark(again, false), i.wakeArchiver())
 	}
 	settled, u.Refused = u.Refused, nil
 	return settled, true, nil

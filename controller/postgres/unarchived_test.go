@@ -67,7 +67,7 @@ func TestUnarchived(t *testing.T) {
 	_, _, err := b.Seal(ctx, s)
 	check(t, err)
 	for _, name := range lost {
-		if !exists(filepath.Join(b.archiveStatus(), name+done)) {
+		if !exists(filepath.Join(b.wal().archiveStatus(), name+done)) {
 			t.Errorf("the standby does not take %s for archived", name)
 		}
 	}
@@ -117,12 +117,12 @@ func TestUnarchived(t *testing.T) {
 func TestArchivedLater(t *testing.T) {
 	i, _ := bare(t)
 	s := []string{"000000010000000000000004", "000000010000000000000005", "000000010000000000000006"}
-	put(t, filepath.Join(i.archiveStatus(), s[0]+ready), "")
-	put(t, filepath.Join(i.archiveStatus(), s[1]+done), "") // as a standby leaves it; the third has no mark
+	put(t, filepath.Join(i.wal().archiveStatus(), s[0]+ready), "")
+	put(t, filepath.Join(i.wal().archiveStatus(), s[1]+done), "") // as a standby leaves it; the third has no mark
 	for _, name := range s {
-		put(t, filepath.Join(i.walDir(), name), "")
+		put(t, filepath.Join(i.wal().dir(), name), "")
 	}
-	check(t, i.mark(s, false))
+	check(t, i.wal().mark(s, false))
 	u := Unarchived{Marked: slices.Clone(s), Failures: 7}
 	if _, changed, err := i.Archived(&u, Archiver{Failed: s[0], Failures: 7}); err != nil || changed || len(u.Refused) > 0 {
 		t.Fatalf("a failure from before the promotion: %+v, %v, %v", u, changed, err)
@@ -148,14 +148,14 @@ func TestArchivedLater(t *testing.T) {
 		{failed: "", archives: s[2], changed: true},
 	} {
 		if step.archives != "" {
-			check(t, i.mark([]string{step.archives}, true))
+			check(t, i.wal().mark([]string{step.archives}, true))
 		}
 		settled, changed, err := i.Archived(&u, Archiver{Failed: step.failed, Failures: 8})
 		check(t, err)
 		if len(u.Marked) != step.marked || len(u.Refused) != step.refused || len(settled) != step.settled || changed != step.changed {
 			t.Fatalf("step %d: %+v, settled %v, changed %v; want %+v", n, u, settled, changed, step)
 		}
-		status := entries(t, i.archiveStatus())
+		status := entries(t, i.wal().archiveStatus())
 		for _, name := range s {
 			if want := slices.Contains(u.Marked, name); slices.Contains(status, name+ready) != want || slices.Contains(status, name+done) == want {
 				t.Fatalf("step %d: %v in the folder, %+v", n, status, u)

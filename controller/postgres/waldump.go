@@ -82,7 +82,7 @@ var (
 // valid WAL ends, so failure is the normal end: its text is returned, and err only for what is none.
 func (i *Server) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record),
 	args ...string) (text string, err error) {
-	return i.dumpIn(ctx, i.walDir(), t, from, see, args...)
+	return i.dumpIn(ctx, i.wal().dir(), t, from, see, args...)
 }
 
 // dumpIn is dump of the WAL in another folder.
