@@ -23,7 +23,8 @@ var losing = map[string]string{
 	"twin": "peer", "twins": "peers", "vote": "observation", "votes": "observations", "nobody": "no member, no controller, no agent",
 	"whoever":  "the member, the controller, the agent that",
 	"doubtful": "unconfirmed", "barred": "refused", "unbind": "disarm", "unbound": "not armed", "owing": "left armed",
-	"speechless": "unanswered", "strangers": "newcomers, other members",
+	"estate": "apps", "estates": "apps", "plot": "fault in several steps", "plots": "faults in several steps", "blow": "failure",
+	"blows": "fails", "speechless": "unanswered", "strangers": "newcomers, other members",
 }
 
 // lostNames are what names once contained, in small letters, and what they contain now. The single words have other meanings too.

@@ -11,7 +11,7 @@ import (
 
 	"mainstay/test/platform/load"
 	"mainstay/test/platform/pgclient"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // Limits of one step each; an interrupt ends it sooner.
@@ -23,14 +23,14 @@ const (
 
 // bench is a healthy platform of one setting, with the sample application's tables.
 type bench struct {
-	*stand.Stand
-	net    *stand.Netns // nil on loopback
+	*testbed.Testbed
+	net    *testbed.Netns // nil on loopback
 	direct *load.Direct
 	target load.Target  // direct, or the app servers
 	load   *load.Client // of the fault that is measured
 }
 
-// open starts a platform in a folder of its own below dir. The caller closes it. stand.ErrNotAllowed: the setting needs
+// open starts a platform in a folder of its own below dir. The caller closes it. testbed.ErrNotAllowed: the setting needs
 // network namespaces, and this process may not make them.
 func open(ctx context.Context, dir string, on setting) (_ *bench, err error) {
 	b := &bench{}
@@ -39,23 +39,23 @@ func open(ctx context.Context, dir string, on setting) (_ *bench, err error) {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	o := stand.Options{Binary: program(dir), Settings: []string{fmt.Sprintf("durability: {acks: %d}", on.acks)}}
-	if o.Dir, err = os.MkdirTemp(dir, "stand-"); err != nil {
+	o := testbed.Options{Binary: program(dir), Settings: []string{fmt.Sprintf("durability: {acks: %d}", on.acks)}}
+	if o.Dir, err = os.MkdirTemp(dir, "bed-"); err != nil {
 		return nil, err
 	}
 	if on.network {
 		names := []string{"db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n"}
 		if on.sites {
 			names = append(names, "db-w2", "app-e1", "app-e2", "app-w1", "app-w2")
-			o.Members, o.Apps = 4, &stand.Apps{Server: appServer(dir)}
+			o.Members, o.Apps = 4, &testbed.Apps{Server: appServer(dir)}
 			o.Settings = []string{fmt.Sprintf("durability: {acks: %d, from: other-site, when-short: degrade}", on.acks)}
 		}
-		if b.net, err = stand.NewNetns(names...); err != nil {
+		if b.net, err = testbed.NewNetns(names...); err != nil {
 			return nil, err
 		}
 		o.Network = b.net
 	}
-	if b.Stand, err = stand.New(o); err != nil {
+	if b.Testbed, err = testbed.New(o); err != nil {
 		return nil, err
 	}
 	return b, b.begin(ctx)
@@ -111,11 +111,11 @@ func (b *bench) close() error {
 	if b.direct != nil {
 		errs = append(errs, b.direct.Close())
 	}
-	if b.Stand != nil {
+	if b.Testbed != nil {
 		if alarms := b.Alarms(); len(alarms) > 0 {
 			errs = append(errs, errors.New(strings.Join(alarms, "\n")))
 		}
-		errs = append(errs, b.Stand.Close())
+		errs = append(errs, b.Testbed.Close())
 	}
 	if b.net != nil {
 		errs = append(errs, b.net.Close())

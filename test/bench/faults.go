@@ -6,7 +6,7 @@ import (
 	"syscall"
 
 	"mainstay/controller/state"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // setting is the kind of platform on which a fault is measured.
@@ -70,12 +70,12 @@ func names() (all []string) {
 }
 
 func postmasterKilled(_ context.Context, b *bench, primary string) (func() error, error) {
-	return nil, stand.Signal(syscall.SIGKILL, b.Postmaster(primary))
+	return nil, testbed.Signal(syscall.SIGKILL, b.Postmaster(primary))
 }
 
 func hostKilled(_ context.Context, b *bench, primary string) (func() error, error) {
 	h := b.Host(primary)
-	return func() error { return b.StartAgent(h.Name) }, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
+	return func() error { return b.StartAgent(h.Name) }, testbed.Signal(syscall.SIGKILL, b.Everything(h)...)
 }
 
 func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {
@@ -88,11 +88,11 @@ func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {
 // stopping stops processes by SIGSTOP, and later continues them.
 func stopping(list func(b *bench, primary string) []int) func(context.Context, *bench, string) (func() error, error) {
 	return func(_ context.Context, b *bench, primary string) (func() error, error) {
-		pids, err := stand.Stop(func() []int { return list(b, primary) })
+		pids, err := testbed.Stop(func() []int { return list(b, primary) })
 		if err == nil && len(pids) == 0 {
 			err = fmt.Errorf("%s has no process that could be stopped", primary)
 		}
-		return func() error { return stand.Continue(pids) }, err
+		return func() error { return testbed.Continue(pids) }, err
 	}
 }
 
@@ -107,11 +107,11 @@ func leaderAndPrimaryCut(ctx context.Context, b *bench, primary string) (func() 
 	if err != nil {
 		return nil, err
 	}
-	var ways []stand.Way
+	var ways []testbed.Way
 	for _, host := range []string{b.Host(leader).Name, b.Host(primary).Name} {
-		ways = append(ways, stand.Ways([]string{host}, b.net.Others(host))...)
+		ways = append(ways, testbed.Ways([]string{host}, b.net.Others(host))...)
 	}
-	return b.net.HealAll, b.net.CutWays(stand.Both(ways)...) // all at once
+	return b.net.HealAll, b.net.CutWays(testbed.Both(ways)...) // all at once
 }
 
 // siteSwitchover moves the platform to the site where the primary is not.

@@ -26,7 +26,7 @@ import (
 	"mainstay/health/integrity"
 	"mainstay/test/damage"
 	"mainstay/test/platform/pgclient"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // What -integrity measures: the same work by two ways in turns, so that what else the machine does counts for both.
@@ -156,19 +156,19 @@ func forget(dir string) error {
 
 // checked is a platform of two members whose data is checked.
 type checked struct {
-	*stand.Stand
-	primary, replica stand.Host
+	*testbed.Testbed
+	primary, replica testbed.Host
 	db               *sql.DB
 }
 
 // members measures the agents' checks of two members, and what a client sees of them.
 func (s *speeds) members(ctx context.Context, dir string, o options) (err error) {
 	c := &checked{}
-	at, err := os.MkdirTemp(dir, "stand-")
+	at, err := os.MkdirTemp(dir, "bed-")
 	if err != nil {
 		return err
 	}
-	if c.Stand, err = stand.New(stand.Options{Binary: program(dir), Dir: at, Members: 2, Settings: []string{"durability: {acks: 0}",
+	if c.Testbed, err = testbed.New(testbed.Options{Binary: program(dir), Dir: at, Members: 2, Settings: []string{"durability: {acks: 0}",
 		"lease: 30s"}, // no failover on a busy machine
 		AgentLines: agentLines(integrityRate)}); err != nil {
 		return err
@@ -271,7 +271,7 @@ func (c *checked) written(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	for _, h := range []stand.Host{c.primary, c.replica} {
+	for _, h := range []testbed.Host{c.primary, c.replica} {
 		if _, err := c.SQL(ctx, h.Member, "postgres", "CHECKPOINT"); err != nil {
 			return err
 		}
@@ -280,16 +280,16 @@ func (c *checked) written(ctx context.Context) error {
 }
 
 // ask asks the agent of a member.
-func (c *checked) ask(ctx context.Context, h stand.Host, method, what string, in, out any) error {
+func (c *checked) ask(ctx context.Context, h testbed.Host, method, what string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	client := c.ClientOfAgent(h)
 	defer client.Close()
-	return client.DoAt(ctx, net.JoinHostPort(h.Address, stand.AgentPort), method, "/v1/integrity/"+h.Member+what, in, out)
+	return client.DoAt(ctx, net.JoinHostPort(h.Address, testbed.AgentPort), method, "/v1/integrity/"+h.Member+what, in, out)
 }
 
 // until asks an agent until its answer says that a check has ended.
-func (c *checked) until(ctx context.Context, h stand.Host, ended func(wire.IntegrityAnswer) bool) (a wire.IntegrityAnswer, err error) {
+func (c *checked) until(ctx context.Context, h testbed.Host, ended func(wire.IntegrityAnswer) bool) (a wire.IntegrityAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	return a, c.Wait(ctx, "the check of "+h.Member, func() (bool, string) {
@@ -305,7 +305,7 @@ func (c *checked) beginPages(ctx context.Context) error {
 
 // endPages waits for the scans to end: nothing stops one.
 func (c *checked) endPages(ctx context.Context) error {
-	for _, h := range []stand.Host{c.primary, c.replica} {
+	for _, h := range []testbed.Host{c.primary, c.replica} {
 		ended := func(a wire.IntegrityAnswer) bool { return a.Scan != nil && a.Scan.Complete && !a.Scan.Running }
 		if _, err := c.until(ctx, h, ended); err != nil {
 			return err
@@ -321,7 +321,7 @@ func (c *checked) pages(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	last := time.Duration(0)
-	for _, h := range []stand.Host{c.primary, c.replica} {
+	for _, h := range []testbed.Host{c.primary, c.replica} {
 		a, err := c.until(ctx, h, func(a wire.IntegrityAnswer) bool {
 			return a.Scan != nil && a.Scan.Complete && !a.Scan.Running && time.Duration(a.Scan.AgeMS)*time.Millisecond < time.Since(begun)
 		})

@@ -29,7 +29,7 @@ func kindOf(label string) string {
 	return kind
 }
 
-// label names the processes of the stand; their children have the same label.
+// label names the processes of the testbed; their children have the same label.
 func (b *bench) label(p machine.Process) string {
 	if p.PID == os.Getpid() {
 		return benchKind

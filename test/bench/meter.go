@@ -12,7 +12,7 @@ import (
 	"mainstay/test/bench/machine"
 )
 
-// meter counts what happens on a stand from its beginning to stop.
+// meter counts what happens on a testbed from its beginning to stop.
 type meter struct {
 	b      *bench
 	starts *machine.Starts

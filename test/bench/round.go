@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/test/platform/load"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // measureAll measures the faults that are wanted, those of one setting on one platform, and prints what there is also when
@@ -22,7 +22,7 @@ func measureAll(ctx context.Context, dir string, o options) (err error) {
 	var errs []error
 	for _, on := range []setting{loopback, network, asynchronous, sites} {
 		err := measureOn(ctx, dir, o, on, &p)
-		if errors.Is(err, stand.ErrNotAllowed) && len(o.only) == 0 {
+		if errors.Is(err, testbed.ErrNotAllowed) && len(o.only) == 0 {
 			fmt.Fprintf(os.Stderr, "bench: left out (%s): %v\n", on, err)
 			continue
 		}

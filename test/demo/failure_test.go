@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFailureTaken: where an address is taken, nothing was started: there is no log to read.
 func TestFailureTaken(t *testing.T) {
-	said := failure(fmt.Errorf("x: %w", &stand.TakenError{Address: "127.77.5.41:8080", PID: 42,
+	said := failure(fmt.Errorf("x: %w", &testbed.TakenError{Address: "127.77.5.41:8080", PID: 42,
 		Command: "(web -p 8080)", Tried: 20}), "/tmp/w")
 	for _, want := range []string{"demo: 127.77.5.41:8080 is taken by process 42 (web -p 8080), and", "Next: end that process"} {
 		if !strings.Contains(said, want) {
@@ -27,7 +27,7 @@ func TestFailureTaken(t *testing.T) {
 
 // A failed tour says in one paragraph what it waited for, what it saw instead, and where to look; no log is poured out.
 func TestFailure(t *testing.T) {
-	unmet := &stand.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream",
+	unmet := &testbed.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream",
 		Logs: "--- a hundred lines",
 		Err:  context.DeadlineExceeded}
 	for _, c := range []struct {

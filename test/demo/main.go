@@ -16,7 +16,7 @@ import (
 
 	"mainstay/fencing/process"
 	"mainstay/test/platform/load"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 func main() {
@@ -55,8 +55,8 @@ func run(work, binaries string, parent int, tour bool) int {
 	d := &demo{work: work, binaries: binaries, out: os.Stdout}
 	err = d.run(ctx, tour)
 	wanted := ctx.Err() != nil && !errors.Is(err, errVerdict) // Ctrl-C is how the demo ends
-	if d.stand != nil {
-		d.stand.Keep = err != nil && !wanted
+	if d.testbed != nil {
+		d.testbed.Keep = err != nil && !wanted
 	}
 	cleaned := d.close()
 	if orphaned() && wanted {
@@ -68,7 +68,7 @@ func run(work, binaries string, parent int, tour bool) int {
 		return 1
 	case wanted && tour:
 		return interrupted
-	case errors.As(err, new(*stand.TakenError)):
+	case errors.As(err, new(*testbed.TakenError)):
 		fmt.Fprintln(os.Stderr, failure(err, work))
 		return addressTaken
 	case err != nil && !wanted:
@@ -98,10 +98,10 @@ func follow(pid int, stop func()) (orphaned func() bool) {
 type demo struct {
 	work, binaries string
 
-	out    *os.File
-	stand  *stand.Stand
-	ledger *load.Ledger
-	load   *load.Client
+	out     *os.File
+	testbed *testbed.Testbed
+	ledger  *load.Ledger
+	load    *load.Client
 }
 
 // Bounds of one step each. A quiet machine takes a tenth of them.
@@ -113,17 +113,17 @@ const (
 
 func (d *demo) run(ctx context.Context, tour bool) error {
 	var err error
-	o := stand.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Binaries: d.binaries, Log: d.out,
+	o := testbed.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Binaries: d.binaries, Log: d.out,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
-		Apps:     &stand.Apps{Server: d.path("feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
-	if d.stand, err = stand.New(o); err != nil {
+		Apps:     &testbed.Apps{Server: d.path("feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
+	if d.testbed, err = testbed.New(o); err != nil {
 		return err
 	}
 	d.say("Starting three controllers on three sites, and agents that manage PostgreSQL and app servers on two of them ...")
 	begun := time.Now()
 	start, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if err := d.stand.Start(start); err != nil {
+	if err := d.testbed.Start(start); err != nil {
 		return fmt.Errorf("the platform did not start: %w", err)
 	}
 	if err := d.apps(start); err != nil {
@@ -140,14 +140,14 @@ func (d *demo) path(name string) string { return filepath.Join(d.work, name) }
 
 // apps has the agents start the app servers on the primary's site, and starts a load that posts through them.
 func (d *demo) apps(ctx context.Context) error {
-	if err := d.stand.StartApps(ctx); err != nil {
+	if err := d.testbed.StartApps(ctx); err != nil {
 		return err
 	}
-	target, err := load.NewHTTP(d.stand.AppURLs(), 30*time.Second)
+	target, err := load.NewHTTP(d.testbed.AppURLs(), 30*time.Second)
 	if err != nil {
 		return err
 	}
-	if d.ledger, err = load.OpenLedger(filepath.Join(d.stand.Dir, "ledger")); err != nil {
+	if d.ledger, err = load.OpenLedger(filepath.Join(d.testbed.Dir, "ledger")); err != nil {
 		return err
 	}
 	o := load.Options{Target: target, Ledger: d.ledger, Writers: 2, Every: 20 * time.Millisecond, Retry: 50 * time.Millisecond}
@@ -155,7 +155,7 @@ func (d *demo) apps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.stand.Wait(ctx, "the first post through the app servers", func() (bool, string) {
+	return d.testbed.Wait(ctx, "the first post through the app servers", func() (bool, string) {
 		return len(d.ledger.IDs()) > 0, d.lastError("")
 	})
 }
@@ -171,20 +171,20 @@ func (d *demo) lastError(mark string) string {
 
 // stay tells what to try, and runs until Ctrl-C.
 func (d *demo) stay(ctx context.Context) error {
-	env := filepath.Join(d.stand.Dir, "env")
+	env := filepath.Join(d.testbed.Dir, "env")
 	var b strings.Builder
-	for _, e := range d.stand.Environment() {
+	for _, e := range d.testbed.Environment() {
 		b.WriteString("export " + e + "\n")
 	}
-	fmt.Fprintf(&b, "export PATH=%s:$PATH\n", filepath.Join(d.stand.Dir, "bin"))
+	fmt.Fprintf(&b, "export PATH=%s:$PATH\n", filepath.Join(d.testbed.Dir, "bin"))
 	if err := os.WriteFile(env, []byte(b.String()), 0o644); err != nil {
 		return err
 	}
-	c, err := d.stand.Cluster(ctx)
+	c, err := d.testbed.Cluster(ctx)
 	if err != nil {
 		return err
 	}
-	pidFile := filepath.Join(d.stand.Data(c.Primary), "postmaster.pid")
+	pidFile := filepath.Join(d.testbed.Data(c.Primary), "postmaster.pid")
 	d.say(`In another terminal:
 
   . %s
@@ -198,7 +198,7 @@ func (d *demo) stay(ctx context.Context) error {
 
 Kill any process: agents and controllers are restarted within a second, as by a service manager. Logs are in
 %s/log. Ctrl-C ends everything and removes it.
-`, env, pidFile, c.Primary, d.stand.Dir)
+`, env, pidFile, c.Primary, d.testbed.Dir)
 	<-ctx.Done()
 	d.say("\nEnding the demo ...")
 	return d.verdict()
@@ -227,10 +227,10 @@ func (d *demo) close() error {
 		d.load.Stop()
 		d.ledger.Close()
 	}
-	if d.stand == nil {
+	if d.testbed == nil {
 		return nil
 	}
-	return d.stand.Close()
+	return d.testbed.Close()
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }

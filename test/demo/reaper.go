@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // reaper ends what the demo started if the demo ends without doing so itself, however that is. It is a process in a session
@@ -49,5 +49,5 @@ func reap(work string) error {
 	if said, err := io.ReadAll(os.Stdin); string(said) == dismissed && err == nil {
 		return nil
 	}
-	return stand.Sweep(work)
+	return testbed.Sweep(work)
 }

@@ -9,7 +9,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // stop is one stop of the tour: a fault, and what must be true afterwards.
@@ -26,30 +26,30 @@ func (d *demo) tour(ctx context.Context) error {
 	var restart string
 	stops := []stop{
 		{"The primary crashes (kill -9 of its postmaster)", func(ctx context.Context, primary string) error {
-			return stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary))
+			return testbed.Signal(syscall.SIGKILL, d.testbed.Postmaster(primary))
 		}, state.Failover, nil},
 		{"A planned switchover", func(ctx context.Context, primary string) error {
-			return d.stand.Wait(ctx, "a switchover to be done", func() (bool, string) { // a busy machine may have it refused or given up
-				out, err := d.stand.CLI(ctx, "switchover", "feed", "--yes")
+			return d.testbed.Wait(ctx, "a switchover to be done", func() (bool, string) { // a busy machine may have it refused or given up
+				out, err := d.testbed.CLI(ctx, "switchover", "feed", "--yes")
 				return err == nil, out
 			})
 		}, state.Switchover, nil},
 		{"A replica's whole host is lost", func(ctx context.Context, primary string) error {
-			for _, h := range d.stand.Of(false) {
+			for _, h := range d.testbed.Of(false) {
 				if h.Member != primary {
 					restart = h.Name
 				}
 			}
-			return stand.Signal(syscall.SIGKILL, d.stand.Everything(d.stand.Host(restart))...)
-		}, "", func(ctx context.Context) error { return d.stand.StartAgent(restart) }},
+			return testbed.Signal(syscall.SIGKILL, d.testbed.Everything(d.testbed.Host(restart))...)
+		}, "", func(ctx context.Context) error { return d.testbed.StartAgent(restart) }},
 		{"The leading controller and the primary crash together", func(ctx context.Context, primary string) error {
-			leader, err := d.stand.Leader(ctx)
+			leader, err := d.testbed.Leader(ctx)
 			restart = leader
-			return errors.Join(err, stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary)), d.stand.Kill("controller "+leader, syscall.SIGKILL))
-		}, state.Failover, func(ctx context.Context) error { return d.stand.StartController(restart) }},
+			return errors.Join(err, testbed.Signal(syscall.SIGKILL, d.testbed.Postmaster(primary)), d.testbed.Kill("controller "+leader, syscall.SIGKILL))
+		}, state.Failover, func(ctx context.Context) error { return d.testbed.StartController(restart) }},
 		{"The primary's site is lost: members, app servers and controller", func(ctx context.Context, primary string) error {
-			return errors.Join(d.stand.Ack(ctx), d.stand.LoseSite(d.stand.Host(primary).Site)) // or another failover so soon would wait a minute
-		}, state.Failover, func(context.Context) error { return d.stand.Mend() }},
+			return errors.Join(d.testbed.Ack(ctx), d.testbed.LoseSite(d.testbed.Host(primary).Site)) // or another failover so soon would wait a minute
+		}, state.Failover, func(context.Context) error { return d.testbed.Mend() }},
 		{"A planned switchover of the whole platform to the other site", d.siteSwitchover, "", nil},
 		{"And back", d.siteSwitchover, "", nil},
 	}
@@ -69,10 +69,10 @@ func (d *demo) tour(ctx context.Context) error {
 func (d *demo) visit(ctx context.Context, s stop) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	if err := d.stand.WaitHealthy(ctx); err != nil { // a busy machine may have changed something since
+	if err := d.testbed.WaitHealthy(ctx); err != nil { // a busy machine may have changed something since
 		return err
 	}
-	c, err := d.stand.Cluster(ctx)
+	c, err := d.testbed.Cluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,10 +93,10 @@ func (d *demo) visit(ctx context.Context, s stop) error {
 			return err
 		}
 	}
-	if err := d.stand.WaitHealthy(ctx); err != nil {
+	if err := d.testbed.WaitHealthy(ctx); err != nil {
 		return err
 	}
-	if err := d.stand.WaitApps(ctx); err != nil {
+	if err := d.testbed.WaitApps(ctx); err != nil {
 		return err
 	}
 	r, err := d.load.Report(mark)
@@ -110,9 +110,9 @@ func (d *demo) visit(ctx context.Context, s stop) error {
 // show waits for the operation that ends an epoch, and prints its steps.
 func (d *demo) show(ctx context.Context, kind state.OperationKind, before platform.Epoch) error {
 	var op state.Operation
-	err := d.stand.Wait(ctx, "the "+string(kind), func() (bool, string) {
+	err := d.testbed.Wait(ctx, "the "+string(kind), func() (bool, string) {
 		var err error
-		if op, err = d.stand.Last(ctx, kind); err != nil {
+		if op, err = d.testbed.Last(ctx, kind); err != nil {
 			return false, err.Error()
 		}
 		return before.Less(op.Epoch) && op.Result == state.Done, string(op.Result) + " " + op.ID
@@ -144,16 +144,16 @@ func (d *demo) steps(op state.Operation) {
 // siteSwitchover moves everything to the site where the primary is not, and prints its steps.
 func (d *demo) siteSwitchover(ctx context.Context, primary string) error {
 	to := "west"
-	if d.stand.Host(primary).Site == to {
+	if d.testbed.Host(primary).Site == to {
 		to = "east"
 	}
-	id, err := d.stand.SiteSwitchover(ctx, to)
+	id, err := d.testbed.SiteSwitchover(ctx, to)
 	if err != nil {
 		return err
 	}
 	var op state.Operation
-	err = d.stand.Wait(ctx, "site switchover "+id, func() (bool, string) {
-		op, err = d.stand.SiteChange(ctx, id)
+	err = d.testbed.Wait(ctx, "site switchover "+id, func() (bool, string) {
+		op, err = d.testbed.SiteChange(ctx, id)
 		return err == nil && op.Result == state.Done, fmt.Sprint(op.Result, " ", op.Outcome)
 	})
 	if err != nil {
@@ -167,7 +167,7 @@ func (d *demo) siteSwitchover(ctx context.Context, primary string) error {
 // acknowledged waits until posts are acknowledged again after a mark.
 func (d *demo) acknowledged(ctx context.Context, mark string) error {
 	begun := time.Now()
-	return d.stand.Wait(ctx, "posts to be acknowledged", func() (bool, string) {
+	return d.testbed.Wait(ctx, "posts to be acknowledged", func() (bool, string) {
 		r, err := d.load.Report(mark)
 		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, d.lastError(mark)
 	})

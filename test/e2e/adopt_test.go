@@ -12,7 +12,7 @@ import (
 	"mainstay/controller/wire"
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestAdopt takes over a PostgreSQL that a user made and runs: without a restart, and without a change of the user's files.
@@ -24,13 +24,13 @@ func TestAdopt(t *testing.T) {
 
 func adopt(t *testing.T, binaries string) {
 	dir := folder(t)
-	own := map[string]stand.Own{"feed-w1": {Agent: "{" + ownReplication(dir) + "}"}}
+	own := map[string]testbed.Own{"feed-w1": {Agent: "{" + ownReplication(dir) + "}"}}
 	for _, m := range []string{"feed-e1", "feed-e2"} {
 		o := ownPaths(dir, m)
 		o.Agent = ownAgent(dir, o, true)
 		own[m] = o
 	}
-	tr := build(t, stand.Options{Dir: dir, Own: own, Binaries: binaries})
+	tr := build(t, testbed.Options{Dir: dir, Own: own, Binaries: binaries})
 	a := &adoption{ownUser: newOwnUser(t, tr)}
 	a.initdb(t, "feed-e1", ownRules, nil, "-k")
 	a.start(t, "feed-e1")
@@ -166,7 +166,7 @@ var postgresKeys = []string{"synchronous_standby_names", "primary_conninfo", "pr
 
 // crashed: feed-e2 leads and still runs as the user started it. It must come back as a replica by itself.
 func (a *adoption) crashed(t *testing.T) {
-	a.check(t, stand.Signal(syscall.SIGKILL, a.Postmaster("feed-e2")))
+	a.check(t, testbed.Signal(syscall.SIGKILL, a.Postmaster("feed-e2")))
 	a.failedOver(t, "feed-e2", fencing.Stopped, fencing.QuorumSealed)
 	a.healthy(t)
 	a.underUs(t, "feed-e2")
@@ -197,13 +197,13 @@ func (a *adoption) toClone(t *testing.T) {
 // status and explain say it, and nothing is changed; when all is mended the adoption follows by itself.
 func TestAdoptRefused(t *testing.T) {
 	dir := folder(t)
-	own := map[string]stand.Own{}
+	own := map[string]testbed.Own{}
 	for _, m := range []string{"feed-e1", "feed-e2"} {
 		o := ownPaths(dir, m)
 		o.Agent = ownAgent(dir, o, false)
 		own[m] = o
 	}
-	tr := build(t, stand.Options{Dir: dir, Own: own, Members: 2})
+	tr := build(t, testbed.Options{Dir: dir, Own: own, Members: 2})
 	r := &refusals{ownUser: newOwnUser(t, tr)}
 	r.initdb(t, "feed-e1", "", nil)
 	r.initdb(t, "feed-e2", ownRules, nil, "-k")

@@ -13,7 +13,7 @@ import (
 
 	"mainstay/controller/postgres"
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestAdoptDebian takes over what Debian's postgresql-common made: the configuration lies outside of the data directory, its
@@ -29,13 +29,13 @@ func TestAdoptDebian(t *testing.T) {
 	t.Setenv("PG_CLUSTER_CONF_ROOT", filepath.Join(dir, "own", "etc"))
 	t.Setenv("PGPASSFILE", filepath.Join(dir, "super")) // for psql; the agent reads its own file only
 	super := "superuser: {passfile: " + filepath.Join(dir, "super") + "}, "
-	own := map[string]stand.Own{"feed-w1": {Agent: "{" + super + ownReplication(dir) + "}"}}
+	own := map[string]testbed.Own{"feed-w1": {Agent: "{" + super + ownReplication(dir) + "}"}}
 	for _, m := range []string{"feed-e1", "feed-e2"} {
 		o := ownPaths(dir, m)
 		o.Agent = fmt.Sprintf("{data: %s, adopt: true, socket: %s, %s%s}", o.Data, o.Socket, super, ownReplication(dir))
 		own[m] = o
 	}
-	tr := build(t, stand.Options{Dir: dir, Own: own})
+	tr := build(t, testbed.Options{Dir: dir, Own: own})
 	d := &debian{ownUser: newOwnUser(t, tr)}
 	d.write(t, filepath.Join(dir, "super"), "*:*:*:postgres:"+ownPassword+"\n")
 	d.create(t, "feed-e1")
@@ -85,7 +85,7 @@ func (d *debian) create(t *testing.T, member string) {
 	t.Helper()
 	d.folder(t, "etc")
 	run := d.folder(t, member, "run")
-	d.tool(t, "pg_createcluster", "-u", stand.Owner(), "-d", d.Data(member), "-s", run, "-p", "5432", "-l",
+	d.tool(t, "pg_createcluster", "-u", testbed.Owner(), "-d", d.Data(member), "-s", run, "-p", "5432", "-l",
 		filepath.Join(d.Dir, "own", member, "log"),
 		"--start-conf=auto", d.major(), d.cluster(member), "--", "--locale=C", "-E", "UTF8", "-k")
 	for _, kind := range []string{"crt", "key"} {
@@ -223,11 +223,11 @@ func (d *debian) joined(t *testing.T) {
 // crashed: each adopted member is started by us for the first time, on its own configuration and its user's ALTER SYSTEM.
 func (d *debian) crashed(t *testing.T) {
 	d.led(t, "feed-e1")
-	d.check(t, stand.Signal(syscall.SIGKILL, d.Postmaster("feed-e1")))
+	d.check(t, testbed.Signal(syscall.SIGKILL, d.Postmaster("feed-e1")))
 	d.failedOver(t, "feed-e1", fencing.Stopped, fencing.QuorumSealed)
 	d.healthy(t)
 	before := d.Postmaster("feed-e2")
-	d.check(t, stand.Signal(syscall.SIGKILL, d.Everything(d.Host("feed-e2"))...))
+	d.check(t, testbed.Signal(syscall.SIGKILL, d.Everything(d.Host("feed-e2"))...))
 	d.check(t, d.StartAgent(d.Host("feed-e2").Name))
 	d.startedAgain(t, "feed-e2", before)
 	d.healthy(t)
@@ -259,7 +259,7 @@ func (d *debian) rebuilt(t *testing.T) {
 	}
 	before := d.Postmaster(member)
 	d.check(t, d.Kill("agent "+d.Host(member).Name, syscall.SIGKILL))
-	d.check(t, stand.Signal(syscall.SIGKILL, d.Everything(d.Host(member))...))
+	d.check(t, testbed.Signal(syscall.SIGKILL, d.Everything(d.Host(member))...))
 	d.check(t, os.RemoveAll(d.Data(member)), d.StartAgent(d.Host(member).Name))
 	d.startedAgain(t, member, before)
 	d.healthy(t)
@@ -284,7 +284,7 @@ func (d *debian) cloneCrashed(t *testing.T) {
 		}
 	}
 	d.healthy(t)
-	d.check(t, stand.Signal(syscall.SIGKILL, d.Postmaster("feed-w1")))
+	d.check(t, testbed.Signal(syscall.SIGKILL, d.Postmaster("feed-w1")))
 	d.failedOver(t, "feed-w1", fencing.Stopped, fencing.QuorumSealed)
 	d.healthy(t)
 	if got := d.sql(t, "feed-w1", "SHOW work_mem"); got != "9MB" {

@@ -10,15 +10,15 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestApps: what befalls app servers that live with their primary.
 func TestApps(t *testing.T) {
 	t.Parallel()
-	s := startSites(t, stand.Options{
+	s := startSites(t, testbed.Options{
 		Settings: []string{"durability: {acks: 1}"},
-		Apps:     &stand.Apps{Settings: []string{"minimum: 2"}},
+		Apps:     &testbed.Apps{Settings: []string{"minimum: 2"}},
 	})
 	s.run(t,
 		siteCase{"crash loop", appCrashLoop},
@@ -48,11 +48,11 @@ func (s *siteScene) instance(t *testing.T, name string) (found wire.InstanceStat
 // of routing and named, and once it can run it comes back by itself. The other one serves all the time.
 func appCrashLoop(t *testing.T, s *siteScene) {
 	pid := s.AppServer("web-e1")
-	s.check(t, stand.Signal(syscall.SIGSTOP, s.Daemons("agent app-e1")...)) // or it is started again before its port is taken
-	s.check(t, stand.Signal(syscall.SIGKILL, pid))
+	s.check(t, testbed.Signal(syscall.SIGSTOP, s.Daemons("agent app-e1")...)) // or it is started again before its port is taken
+	s.check(t, testbed.Signal(syscall.SIGKILL, pid))
 	s.check(t, s.Wait(s.ctx, "its port to be free", func() (bool, string) { serving, _ := s.pools.Serving("web-e1"); return !serving, "" }))
 	free := s.occupy(t, "web-e1")
-	s.check(t, stand.Signal(syscall.SIGCONT, s.Daemons("agent app-e1")...))
+	s.check(t, testbed.Signal(syscall.SIGCONT, s.Daemons("agent app-e1")...))
 	began := time.Now()
 	s.check(t, s.Wait(s.ctx, "some starts that fail", func() (bool, string) { return s.instance(t, "web-e1").Seen.Restarts >= 4, "" }))
 	if passed := time.Since(began); passed < 3*time.Second { // 1, 2 and 4 s lie between four starts
@@ -124,7 +124,7 @@ func appsCutOff(t *testing.T, s *siteScene) {
 		p.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 3 * time.Second}
 	}))
 	mark := s.posts.Mark()
-	s.check(t, s.net.CutWays(stand.Both(stand.Ways([]string{"app-e1", "app-e2"}, []string{s.Host(s.primary).Name}))...))
+	s.check(t, s.net.CutWays(testbed.Both(testbed.Ways([]string{"app-e1", "app-e2"}, []string{s.Host(s.primary).Name}))...))
 	to, err := s.WaitPrimary(s.ctx, s.primary)
 	s.check(t, err)
 	op, err := s.Last(s.ctx, state.Switchover)

@@ -8,13 +8,13 @@ import (
 
 	"mainstay/controller/wire"
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestCascade: of two replicas on west, the one for whose acknowledgements commits do not wait streams from the other.
 func TestCascade(t *testing.T) {
 	t.Parallel()
-	c := &cascade{begin(t, stand.Options{Members: 4, Settings: []string{"durability: {acks: 1}"},
+	c := &cascade{begin(t, testbed.Options{Members: 4, Settings: []string{"durability: {acks: 1}"},
 		MemberLines: map[string]string{"feed-e2": "may-lead: false", "feed-w2": "may-ack: false"}})}
 	c.led(t, "feed-e1")
 	c.steps(t, []step{{"relay", c.upstreams}, {"relay killed", c.upstreamKilled}, {"failover to west", c.failover}})
@@ -36,7 +36,7 @@ func (c *cascade) upstreams(t *testing.T) {
 
 // upstreamKilled: without its upstream the other replica streams from the primary itself, and from the upstream when that is back.
 func (c *cascade) upstreamKilled(t *testing.T) {
-	c.check(t, stand.Signal(syscall.SIGKILL, c.Everything(c.Host("feed-w1"))...))
+	c.check(t, testbed.Signal(syscall.SIGKILL, c.Everything(c.Host("feed-w1"))...))
 	c.upstream(t, "feed-w2", "")
 	c.streams(t, "feed-e1", "feed-w2")
 	c.check(t, c.StartAgent("db-w1"))
@@ -47,7 +47,7 @@ func (c *cascade) upstreamKilled(t *testing.T) {
 // failover: the upstream becomes primary; the other one of its site streams from it as before.
 func (c *cascade) failover(t *testing.T) {
 	p := c.primary(t)
-	c.check(t, stand.Signal(syscall.SIGKILL, c.Everything(c.Host(p))...))
+	c.check(t, testbed.Signal(syscall.SIGKILL, c.Everything(c.Host(p))...))
 	c.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
 	if now := c.primaryNow(t); now != "feed-w1" {
 		t.Errorf("%s took over, want feed-w1", now)

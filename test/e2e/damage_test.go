@@ -14,7 +14,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestDamage: a page of a replica is damaged on its disk. A scan finds it; PostgreSQL does when it reads it. From then on the member is
@@ -22,7 +22,7 @@ import (
 func TestDamage(t *testing.T) { damaged(t, "") }
 
 func damaged(t *testing.T, binaries string) {
-	tr := begin(t, stand.Options{Members: 3, Binaries: binaries})
+	tr := begin(t, testbed.Options{Members: 3, Binaries: binaries})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
 	const rows = 2000
@@ -44,7 +44,7 @@ func damaged(t *testing.T, binaries string) {
 	flip(t, filepath.Join(tr.Data(r), file))
 	tr.says(t, 1, []string{"integrity", "scan", tr.Data(r)}, file, "checksum", "damaged 1")
 
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(r))) // its cache is gone, so the page is read from its disk
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(r))) // its cache is gone, so the page is read from its disk
 	tr.check(t, tr.Wait(tr.ctx, "PostgreSQL on "+r+" to read the page, and the history to say so", func() (bool, string) {
 		_, err := tr.SQL(tr.ctx, r, "postgres", "SELECT count(*) FROM pages")
 		op, last := tr.Last(tr.ctx, state.Verdict)
@@ -69,7 +69,7 @@ func damaged(t *testing.T, binaries string) {
 // TestDamageFoundByScan: a page of a replica is damaged on its disk, and no client asks for it. The agent's scan reads it: the member is
 // excluded, and rebuilt.
 func TestDamageFoundByScan(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
+	tr := begin(t, testbed.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
 	sql := func(member, text string) string {
@@ -124,7 +124,7 @@ func TestDamageFoundByScan(t *testing.T) {
 // whose files were all read since without a finding; it is then rebuilt from that one (S5).
 func TestDamagedPrimaryIsLeft(t *testing.T) {
 	t.Parallel()
-	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"},
+	tr := begin(t, testbed.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"},
 		Settings: []string{"durability: {acks: 1}", "failover: {on-corruption: automatic}"}})
 	p := tr.primary(t)
 	sql := func(member, text string) string {
@@ -164,7 +164,7 @@ func TestDamagedPrimaryIsLeft(t *testing.T) {
 // and it is rebuilt (S5).
 func TestLostWriteFoundByComparison(t *testing.T) {
 	t.Parallel()
-	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
+	tr := begin(t, testbed.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
 	tr.loseWrite(t, p, r)
@@ -198,7 +198,7 @@ func TestLostWriteFoundByComparison(t *testing.T) {
 	tr.judge()
 }
 
-// feed are the members of a stand of three.
+// feed are the members of a testbed of three.
 var feed = []string{"feed-e1", "feed-e2", "feed-w1"}
 
 // loseWrite makes a table on primary p, and gives a member's file of it the second page back that was there before the last change, with
@@ -292,7 +292,7 @@ func flip(t *testing.T, path string) {
 // says when. The results outlive the agents' processes, and nothing begins while the cluster is paused.
 func TestScheduledChecks(t *testing.T) {
 	t.Parallel()
-	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: off, rate: 400}"},
+	tr := begin(t, testbed.Options{Members: 3, AgentLines: []string{"integrity: {every: off, rate: 400}"},
 		Settings: []string{"integrity: {compare: {every: 2s, share: 90}, structure: {every: 4s, rate: 300}}"}})
 	p := tr.primary(t)
 	all := []string{"feed-e1", "feed-e2", "feed-w1"}

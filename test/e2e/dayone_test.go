@@ -16,7 +16,7 @@ import (
 	"mainstay/fencing"
 	"mainstay/health"
 	"mainstay/test/platform/dualwriter"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestDayOne goes through deploy/guide/dayone.md on hosts of their own (network namespaces), by its own files and commands,
@@ -57,13 +57,13 @@ const spare = "ctl-x"
 
 type dayOne struct {
 	*trial
-	net    *stand.Netns
+	net    *testbed.Netns
 	blocks map[string]string  // of the guides
 	local  *dualwriter.Tester // clients on each host, which the network does not cut off
 }
 
-// byHand is a trial whose stand has neither certificates nor files, and runs nothing yet.
-func byHand(t *testing.T, network stand.Network) *trial {
+// byHand is a trial whose testbed has neither certificates nor files, and runs nothing yet.
+func byHand(t *testing.T, network testbed.Network) *trial {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
 	t.Cleanup(cancel)
@@ -71,7 +71,7 @@ func byHand(t *testing.T, network stand.Network) *trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := stand.New(stand.Options{Dir: dir, Binary: binary, Network: network, ByHand: true})
+	s, err := testbed.New(testbed.Options{Dir: dir, Binary: binary, Network: network, ByHand: true})
 	if err != nil {
 		os.RemoveAll(dir)
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func byHand(t *testing.T, network stand.Network) *trial {
 			t.Error(err)
 		}
 	})
-	return &trial{Stand: s, t: t, ctx: ctx}
+	return &trial{Testbed: s, t: t, ctx: ctx}
 }
 
 // run runs a block of the guides in a shell on the operator's machine, line by line, and wants these words in what the

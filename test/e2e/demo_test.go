@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestDemoEndsHoweverItEnds: nothing of the demo runs on when it is killed, or the script that started it, and no file is left.
@@ -39,16 +39,16 @@ func TestDemoEndsHoweverItEnds(t *testing.T) {
 
 // demoRun is a demo, and the process that is killed: the demo itself, or the shell that waits for it.
 type demoRun struct {
-	*stand.Stand // only waits
-	work         string
-	cmd          *exec.Cmd
-	ended        chan struct{} // closed once it has
-	out          *os.File
+	*testbed.Testbed // only waits
+	work             string
+	cmd              *exec.Cmd
+	ended            chan struct{} // closed once it has
+	out              *os.File
 }
 
 func startDemo(t *testing.T, programs, script string) *demoRun {
 	t.Helper()
-	d := &demoRun{Stand: &stand.Stand{}, work: folder(t), ended: make(chan struct{})}
+	d := &demoRun{Testbed: &testbed.Testbed{}, work: folder(t), ended: make(chan struct{})}
 	if err := os.Chmod(d.work, 0o755); err != nil { // PostgreSQL's user must get through
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func startDemo(t *testing.T, programs, script string) *demoRun {
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		<-d.ended
-		if err := errors.Join(stand.Sweep(d.work), d.out.Close()); err != nil {
+		if err := errors.Join(testbed.Sweep(d.work), d.out.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -105,7 +105,7 @@ func (d *demoRun) wait(t *testing.T, what string, done func() bool) {
 // killed kills it and wants everything else to end, and its folder to go.
 func (d *demoRun) killed(t *testing.T) {
 	t.Helper()
-	if n := len(stand.Inside(d.work)); n < 10 {
+	if n := len(testbed.Inside(d.work)); n < 10 {
 		t.Fatalf("%d processes of the demo run, too few to show anything", n)
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGKILL); err != nil {
@@ -116,7 +116,7 @@ func (d *demoRun) killed(t *testing.T) {
 		_, err := os.Stat(d.work)
 		return errors.Is(err, os.ErrNotExist)
 	})
-	if left := stand.Inside(d.work); len(left) > 0 {
+	if left := testbed.Inside(d.work); len(left) > 0 {
 		t.Errorf("processes %v run on", left)
 	}
 	t.Logf("all was gone %s after the kill", time.Since(began).Round(10*time.Millisecond))

@@ -13,7 +13,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/fencing"
 	"mainstay/fencing/device"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestIPMI cuts the power of a process through fence_ipmilan and a simulated BMC, and gives it back.
@@ -26,8 +26,8 @@ func TestIPMI(t *testing.T) {
 	go func() { _ = victim.Wait(); close(ended) }()
 	t.Cleanup(func() { _ = victim.Process.Kill(); <-ended })
 	started := 0
-	bmc := newBMC(t, func(ctx context.Context) (*stand.BMC, error) {
-		return stand.NewBMC(ctx, t.TempDir(), "127.0.0.1", func() error {
+	bmc := newBMC(t, func(ctx context.Context) (*testbed.BMC, error) {
+		return testbed.NewBMC(ctx, t.TempDir(), "127.0.0.1", func() error {
 			err := victim.Process.Kill()
 			<-ended
 			return err
@@ -62,8 +62,8 @@ func TestIPMI(t *testing.T) {
 
 // TestIPMIRefuses: what goes wrong with a BMC is said, and proves nothing.
 func TestIPMIRefuses(t *testing.T) {
-	bmc := newBMC(t, func(ctx context.Context) (*stand.BMC, error) {
-		return stand.NewBMC(ctx, t.TempDir(), "127.0.0.1", nil, nil)
+	bmc := newBMC(t, func(ctx context.Context) (*testbed.BMC, error) {
+		return testbed.NewBMC(ctx, t.TempDir(), "127.0.0.1", nil, nil)
 	})
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	if err := os.WriteFile(wrong, []byte("Wr0ng-Wr0ng\n"), 0o600); err != nil {
@@ -86,12 +86,12 @@ func TestIPMIRefuses(t *testing.T) {
 // TestPowerCut: the device of the primary's host ends all of it, and another member takes over.
 func TestPowerCut(t *testing.T) {
 	if _, err := exec.LookPath("ipmi_sim"); err != nil && os.Getenv("MAINSTAY_NEED_FENCE") == "" {
-		t.Skip(stand.ErrNoBMC)
+		t.Skip(testbed.ErrNoBMC)
 	}
-	tr := begin(t, stand.Options{})
+	tr := begin(t, testbed.Options{})
 	p := tr.primary(t)
 	h := tr.Host(p)
-	bmc := newBMC(t, func(ctx context.Context) (*stand.BMC, error) { return tr.BMC(ctx, h.Name, "127.0.0.1") })
+	bmc := newBMC(t, func(ctx context.Context) (*testbed.BMC, error) { return tr.BMC(ctx, h.Name, "127.0.0.1") })
 	var agents device.Agents
 	ladder := agents.Ladder(behind(bmc, bmc.Secret()))
 	if r := ladder.Off(tr.ctx); r.Verdict != fencing.Fenced {
@@ -108,17 +108,17 @@ func TestPowerCut(t *testing.T) {
 }
 
 // behind is a host with that BMC.
-func behind(b *stand.BMC, secret string) platform.Host {
+func behind(b *testbed.BMC, secret string) platform.Host {
 	return platform.Host{Name: "db-e1", Fence: []platform.FenceDevice{{Agent: "fence_ipmilan", Parameters: b.Parameters(),
 		Secrets: map[string]string{"password": secret}, Timeout: time.Minute, Level: 1}}}
 }
 
-func newBMC(t *testing.T, make func(ctx context.Context) (*stand.BMC, error)) *stand.BMC {
+func newBMC(t *testing.T, make func(ctx context.Context) (*testbed.BMC, error)) *testbed.BMC {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	b, err := make(ctx)
-	if errors.Is(err, stand.ErrNoBMC) && os.Getenv("MAINSTAY_NEED_FENCE") == "" {
+	if errors.Is(err, testbed.ErrNoBMC) && os.Getenv("MAINSTAY_NEED_FENCE") == "" {
 		t.Skip(err)
 	}
 	if err != nil {

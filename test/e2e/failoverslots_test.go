@@ -13,7 +13,7 @@ import (
 
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // subscriber consumes a failover slot, from whichever member leads, and keeps what it was given.
@@ -26,7 +26,7 @@ type subscriber struct {
 // subscribed: what a user asks for in PostgreSQL's own settings is all that a logical consumer needs to outlive a switchover and the
 // loss of a host, on 17 and later: it misses nothing and is never ahead.
 func subscribed(t *testing.T, binaries string) {
-	s := &subscriber{trial: begin(t, stand.Options{Binaries: binaries}), have: map[int]bool{}}
+	s := &subscriber{trial: begin(t, testbed.Options{Binaries: binaries}), have: map[int]bool{}}
 	s.asks(t)
 	first := s.primary(t)
 	s.sql(t, first, "CREATE TABLE public.outbox (n int PRIMARY KEY)")
@@ -41,7 +41,7 @@ func subscribed(t *testing.T, binaries string) {
 	})
 	t.Run("replica lost", func(t *testing.T) { // it is waited for until it has left the durability set
 		lost := s.replica(t)
-		s.check(t, stand.Signal(syscall.SIGKILL, s.Everything(lost)...))
+		s.check(t, testbed.Signal(syscall.SIGKILL, s.Everything(lost)...))
 		s.hears(t, 5)
 		s.check(t, s.StartAgent(lost.Name))
 		s.copied(t)
@@ -49,7 +49,7 @@ func subscribed(t *testing.T, binaries string) {
 	t.Run("primary lost", func(t *testing.T) {
 		p := s.primary(t)
 		s.writes(t, p, 5)
-		s.check(t, stand.Signal(syscall.SIGKILL, s.Everything(s.Host(p))...))
+		s.check(t, testbed.Signal(syscall.SIGKILL, s.Everything(s.Host(p))...))
 		s.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
 		s.hears(t, 5)
 		s.check(t, s.StartAgent(s.Host(p).Name))
@@ -77,7 +77,7 @@ func (s *subscriber) asks(t *testing.T) {
 	}
 	for _, h := range s.Of(false) {
 		if h.Member != p {
-			s.check(t, stand.Signal(syscall.SIGKILL, s.Postmaster(h.Member)))
+			s.check(t, testbed.Signal(syscall.SIGKILL, s.Postmaster(h.Member)))
 			s.has(t, h.Member)
 		}
 	}

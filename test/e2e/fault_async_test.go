@@ -9,13 +9,13 @@ import (
 	"mainstay/controller/state"
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFaultAsynchronous: with acks of 0 a commit may be lost with its primary, and then the history says so, and what the
 // old primary had to leave behind is counted.
 func TestFaultAsynchronous(t *testing.T) {
-	f := startFaults(t, stand.Options{Settings: []string{"durability: {acks: 0}"}})
+	f := startFaults(t, testbed.Options{Settings: []string{"durability: {acks: 0}"}})
 	for _, c := range []fault{
 		{"primary's host cut off", func(t *testing.T, s *scene) {
 			t.Cleanup(func() { s.check(t, s.net.HealAll()) })

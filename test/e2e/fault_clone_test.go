@@ -11,7 +11,7 @@ import (
 	"mainstay/fencing"
 	"mainstay/health"
 	"mainstay/test/platform/dualwriter"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // spareHost is where clones are started.
@@ -20,7 +20,7 @@ const spareHost = "db-x"
 // TestFaultClones: a host is copied, with its identity, its agent's state and its data, and the copy is started beside it
 // (L8).
 func TestFaultClones(t *testing.T) {
-	f := startFaults(t, stand.Options{Disks: disks()}, spareHost)
+	f := startFaults(t, testbed.Options{Disks: disks()}, spareHost)
 	f.run(t,
 		fault{"clone of the primary", primaryCloned},
 		fault{"clone of a replica that could acknowledge in its place", replicaCloned},
@@ -53,9 +53,9 @@ func replicaCloned(t *testing.T, s *scene) {
 			members = append(members, h.Name)
 		}
 	}
-	s.check(t, s.net.CutWays(stand.Both(s.ways(members...))...))
+	s.check(t, s.net.CutWays(testbed.Both(s.ways(members...))...))
 	s.hold(t, 12*time.Second) // the slot of the original becomes free meanwhile
-	s.check(t, s.net.CutWays(stand.Both(s.ways(slices.DeleteFunc(s.net.Others(s.host), func(h string) bool { return h == spareHost })...))...))
+	s.check(t, s.net.CutWays(testbed.Both(s.ways(slices.DeleteFunc(s.net.Others(s.host), func(h string) bool { return h == spareHost })...))...))
 	s.failedOver(t, health.PrimaryUnreachable, fencing.QuorumSealed, fencing.LeaseExpired)
 	s.acknowledged(t)
 	s.endClone(t)
@@ -87,7 +87,7 @@ func (s *scene) endClone(t *testing.T) {
 	defer cancel()
 	s.check(t, s.Wait(ctx, "the clone to end", func() (bool, string) {
 		left := s.net.Processes(spareHost)
-		_ = stand.Signal(syscall.SIGKILL, left...) // those that end meanwhile are as good
+		_ = testbed.Signal(syscall.SIGKILL, left...) // those that end meanwhile are as good
 		return len(left) == 0, ""
 	}), s.EndClone())
 }

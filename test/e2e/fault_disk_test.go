@@ -14,17 +14,17 @@ import (
 	"mainstay/controller/pgdial"
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
-// disks are those of a stand on which they can be full, hang or lie: of every member, and of one controller.
+// disks are those of a testbed on which they can be full, hang or lie: of every member, and of one controller.
 func disks() map[string]int {
 	return map[string]int{"feed-e1": 1024, "feed-e2": 1024, "feed-w1": 1024, "c1": 200}
 }
 
 // TestFaultDisks: what a disk can do.
 func TestFaultDisks(t *testing.T) {
-	f := startFaults(t, stand.Options{Disks: disks()})
+	f := startFaults(t, testbed.Options{Disks: disks()})
 	f.run(t,
 		fault{"raft disk of the leader frozen", raftFrozen},
 		fault{"disk of the primary full", diskFull},
@@ -113,7 +113,7 @@ func diskFrozenAndFull(t *testing.T, s *scene) {
 func controlFileCorrupt(t *testing.T, s *scene) {
 	r := s.replica(t)
 	s.stopped(t, func() []int { return s.Daemons("agent " + r.Name) }, func() {
-		s.check(t, stand.Signal(syscall.SIGKILL, s.Tree(r.Member)...))
+		s.check(t, testbed.Signal(syscall.SIGKILL, s.Tree(r.Member)...))
 		s.check(t, s.Wait(s.ctx, "the replica to end", func() (bool, string) { return len(s.Tree(r.Member)) == 0, "" }))
 		f, err := os.OpenFile(filepath.Join(s.Data(r.Member), "global", "pg_control"), os.O_WRONLY, 0)
 		s.check(t, err)

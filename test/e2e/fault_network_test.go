@@ -6,12 +6,12 @@ import (
 
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFaultNetwork: what a network can do. No process of the platform is touched.
 func TestFaultNetwork(t *testing.T) {
-	f := startFaults(t, stand.Options{})
+	f := startFaults(t, testbed.Options{})
 	f.run(t,
 		fault{"primary's host cut off", cutOff},
 		fault{"nothing gets out of the primary's host", cutOut},
@@ -24,31 +24,31 @@ func TestFaultNetwork(t *testing.T) {
 
 // TestFaultTogether: controllers on the hosts of the members; one host takes the leader and the primary with it.
 func TestFaultTogether(t *testing.T) {
-	f := startFaults(t, stand.Options{Together: true})
+	f := startFaults(t, testbed.Options{Together: true})
 	f.run(t,
 		fault{"host of leader and primary cut off", func(t *testing.T, s *scene) { s.lead(t, s.host); cutOff(t, s) }},
 		fault{"host of leader and primary stopped", func(t *testing.T, s *scene) { s.lead(t, s.host); hostStopped(t, s) }},
 	)
 }
 
-func cutOff(t *testing.T, s *scene) { s.cut(t, stand.Both(s.ways(s.net.Others(s.host)...))) }
+func cutOff(t *testing.T, s *scene) { s.cut(t, testbed.Both(s.ways(s.net.Others(s.host)...))) }
 
 func cutOut(t *testing.T, s *scene) { s.cut(t, s.ways(s.net.Others(s.host)...)) }
 
 func cutIn(t *testing.T, s *scene) {
-	s.cut(t, stand.Ways(s.net.Others(s.host), []string{s.host}))
+	s.cut(t, testbed.Ways(s.net.Others(s.host), []string{s.host}))
 }
 
 func cutWithLeader(t *testing.T, s *scene) {
 	leader := s.Host(s.leader).Name
-	s.cut(t, append(stand.Both(s.ways(s.net.Others(s.host)...)), stand.Both(stand.Ways([]string{leader}, s.net.Others(leader)))...))
+	s.cut(t, append(testbed.Both(s.ways(s.net.Others(s.host)...)), testbed.Both(testbed.Ways([]string{leader}, s.net.Others(leader)))...))
 }
 
 // cutFromControllers: the replicas receive all the time. With leave of the leader by way of another host (L5) the primary
 // goes on; without, it must stop at the end of its lease, and then its silence is total.
 func cutFromControllers(t *testing.T, s *scene) {
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
-	s.check(t, s.net.CutWays(stand.Both(s.ways(s.controllers()...))...))
+	s.check(t, s.net.CutWays(testbed.Both(s.ways(s.controllers()...))...))
 	s.hold(t, 15*time.Second)
 	s.acknowledged(t)
 	if s.primaryNow(t) != s.primary {
@@ -61,7 +61,7 @@ func cutFromControllers(t *testing.T, s *scene) {
 
 // cut cuts ways of the primary's host until another member has taken over, and the guard has ended the old primary though
 // nobody can tell it to.
-func (s *scene) cut(t *testing.T, ways []stand.Way) {
+func (s *scene) cut(t *testing.T, ways []testbed.Way) {
 	t.Helper()
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
 	pid := s.Postmaster(s.primary)
@@ -78,13 +78,13 @@ func (s *scene) cut(t *testing.T, ways []stand.Way) {
 // lossy: connections get slow, and nobody can be promised how slow. Whatever is decided, nothing is lost.
 func lossy(t *testing.T, s *scene) {
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
-	s.check(t, s.net.Lose(stand.Both(s.ways(s.net.Others(s.host)...))...))
+	s.check(t, s.net.Lose(testbed.Both(s.ways(s.net.Others(s.host)...))...))
 	s.hold(t, 15*time.Second)
 	s.check(t, s.net.HealAll())
 }
 
 // ways are those from the primary's host.
-func (s *scene) ways(to ...string) []stand.Way { return stand.Ways([]string{s.host}, to) }
+func (s *scene) ways(to ...string) []testbed.Way { return testbed.Ways([]string{s.host}, to) }
 
 // controllers are the hosts that have a controller.
 func (s *scene) controllers() (hosts []string) {

@@ -8,12 +8,12 @@ import (
 
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFaultProcesses: processes that end, and processes that stand still and later go on.
 func TestFaultProcesses(t *testing.T) {
-	f := startFaults(t, stand.Options{})
+	f := startFaults(t, testbed.Options{})
 	f.run(t,
 		fault{"postmaster stopped", postmasterStopped},
 		fault{"all of the member stopped", memberStopped},
@@ -64,7 +64,7 @@ func guardEnded(t *testing.T, s *scene) {
 	if len(guards) != 2 {
 		t.Fatalf("%s has guards %v, want two", s.primary, guards)
 	}
-	s.check(t, stand.Signal(syscall.SIGKILL, guards[0]))
+	s.check(t, testbed.Signal(syscall.SIGKILL, guards[0]))
 	s.failedOver(t, health.PrimaryCrashed, fencing.Stopped, fencing.QuorumSealed)
 }
 
@@ -72,8 +72,8 @@ func guardEnded(t *testing.T, s *scene) {
 // no harm: it acknowledges what they hold. The service manager brings the agent back after a while.
 func agentAndGuardsKilled(t *testing.T, s *scene) {
 	agent := "agent " + s.host
-	s.check(t, stand.Signal(syscall.SIGSTOP, s.Guards(s.primary)...)) // or the second notices the first
-	s.check(t, s.Kill(agent, syscall.SIGKILL), stand.Signal(syscall.SIGKILL, s.Guards(s.primary)...))
+	s.check(t, testbed.Signal(syscall.SIGSTOP, s.Guards(s.primary)...)) // or the second notices the first
+	s.check(t, s.Kill(agent, syscall.SIGKILL), testbed.Signal(syscall.SIGKILL, s.Guards(s.primary)...))
 	s.hold(t, 10*time.Second)
 	s.check(t, s.StartAgent(s.host))
 	s.acknowledged(t)
@@ -87,7 +87,7 @@ func controllersAway(t *testing.T, s *scene) {
 // controllersAndReplicaAway: with acks of 1, one replica that is left suffices.
 func controllersAndReplicaAway(t *testing.T, s *scene) {
 	r := s.replica(t)
-	s.check(t, stand.Signal(syscall.SIGKILL, s.Everything(r)...))
+	s.check(t, testbed.Signal(syscall.SIGKILL, s.Everything(r)...))
 	s.withoutControllers(t, 20*time.Second)
 	s.check(t, s.StartAgent(r.Name))
 }
@@ -119,7 +119,7 @@ func (s *scene) withoutControllers(t *testing.T, length time.Duration) {
 // startedByHand: the old primary of a failover is started by pg_ctl while its agent is away, as a package's upgrade or an
 // administrator might. standby.signal keeps it a standby.
 func startedByHand(t *testing.T, s *scene) {
-	s.check(t, stand.Signal(syscall.SIGKILL, s.Everything(s.Host(s.primary))...))
+	s.check(t, testbed.Signal(syscall.SIGKILL, s.Everything(s.Host(s.primary))...))
 	s.failedOver(t, health.PrimaryUnreachable, fencing.QuorumSealed, fencing.LeaseExpired)
 	s.check(t, s.StartPostgres(s.ctx, s.primary))
 	s.check(t, s.Wait(s.ctx, "PostgreSQL that was started by hand to answer", func() (bool, string) {
@@ -139,19 +139,19 @@ func startedByHand(t *testing.T, s *scene) {
 // stopped stops processes, waits for what is to happen meanwhile, and lets them go on.
 func (s *scene) stopped(t *testing.T, list func() []int, meanwhile func()) {
 	t.Helper()
-	pids, err := stand.Stop(list)
-	t.Cleanup(func() { s.check(t, stand.Continue(pids)) })
+	pids, err := testbed.Stop(list)
+	t.Cleanup(func() { s.check(t, testbed.Continue(pids)) })
 	s.check(t, err)
 	if len(pids) == 0 {
 		t.Fatal("there is nothing to stop")
 	}
 	meanwhile()
-	s.check(t, stand.Continue(pids))
+	s.check(t, testbed.Continue(pids))
 }
 
 // replica is a host whose member is not the primary.
-func (s *scene) replica(t *testing.T) stand.Host {
+func (s *scene) replica(t *testing.T) testbed.Host {
 	t.Helper()
 	hosts := s.Of(false)
-	return hosts[slices.IndexFunc(hosts, func(h stand.Host) bool { return h.Member != s.primary })]
+	return hosts[slices.IndexFunc(hosts, func(h testbed.Host) bool { return h.Member != s.primary })]
 }

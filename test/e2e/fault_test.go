@@ -14,14 +14,14 @@ import (
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/load"
 	"mainstay/test/platform/register"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // faults is a platform on hosts of their own (network namespaces) that one fault after the other befalls. Each case begins
 // when all is healthy, with witnesses of its own, and ends when all is healthy again.
 type faults struct {
 	*trial
-	net *stand.Netns
+	net *testbed.Netns
 	all []*load.Ledger // of all cases so far
 }
 
@@ -45,7 +45,7 @@ type scene struct {
 const caseLimit = 10 * time.Minute
 
 // startFaults starts a healthy platform, with more hosts on its network that nobody lives on yet.
-func startFaults(t *testing.T, o stand.Options, spare ...string) *faults {
+func startFaults(t *testing.T, o testbed.Options, spare ...string) *faults {
 	t.Helper()
 	names := []string{"db-e1", "db-e2", "db-w1"}
 	if !o.Together {

@@ -14,13 +14,13 @@ import (
 	"mainstay/fencing"
 	"mainstay/health"
 	"mainstay/test/kit"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFaults kills everything in turn, and several things at once. After each the cluster must come back whole by itself;
 // at the end nothing acknowledged may be missing, and never may two members have acknowledged at once.
 func TestFaults(t *testing.T) {
-	tr := begin(t, stand.Options{})
+	tr := begin(t, testbed.Options{})
 	t.Run("statements that do harm", tr.harmful)
 	t.Run("postmaster killed", tr.postmasterKilled)
 	t.Run("postmaster killed while every address is flooded", tr.flooded)
@@ -41,9 +41,9 @@ func TestFaults(t *testing.T) {
 // TestAsynchronous: two members, acks 0. The failover happens, its history says what may be lost, and what the old
 // primary had to leave out is counted and kept (S9).
 func TestAsynchronous(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 2})
+	tr := begin(t, testbed.Options{Members: 2})
 	p := tr.primary(t)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
 	tr.failedOver(t, p, fencing.LeaseExpired)
 	op, err := tr.Last(tr.ctx, state.Failover)
 	tr.check(t, err)
@@ -117,7 +117,7 @@ func (tr *trial) failedOver(t *testing.T, from string, proofs ...fencing.Kind) {
 
 func (tr *trial) postmasterKilled(t *testing.T) {
 	p := tr.primary(t)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 }
@@ -154,7 +154,7 @@ func (tr *trial) guardKilled(t *testing.T) {
 	if len(guards) != 2 {
 		t.Fatalf("%s has guards %v, want two", p, guards)
 	}
-	tr.check(t, stand.Signal(syscall.SIGKILL, guards[0]))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, guards[0]))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 }
@@ -194,7 +194,7 @@ func (tr *trial) switchover(t *testing.T) {
 func (tr *trial) leaderAndPrimaryKilled(t *testing.T) {
 	p := tr.primary(t)
 	leader, err := tr.Leader(tr.ctx)
-	tr.check(t, err, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)), tr.Kill("controller "+leader, syscall.SIGKILL))
+	tr.check(t, err, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)), tr.Kill("controller "+leader, syscall.SIGKILL))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed, fencing.LeaseExpired)
 	tr.check(t, tr.StartController(leader))
 	tr.healthy(t)
@@ -204,14 +204,14 @@ func (tr *trial) leaderAndPrimaryKilled(t *testing.T) {
 func (tr *trial) hostKilled(t *testing.T) {
 	p := tr.primary(t)
 	h := tr.Host(p)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(h)...))
 	tr.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
 	tr.check(t, tr.StartAgent(h.Name))
 	tr.healthy(t)
 }
 
 // replica is the host of one.
-func (tr *trial) replica(t *testing.T) (r stand.Host) {
+func (tr *trial) replica(t *testing.T) (r testbed.Host) {
 	t.Helper()
 	p := tr.primary(t)
 	for _, h := range tr.Of(false) {
@@ -236,7 +236,7 @@ func (tr *trial) seen(name string) (m health.Member, err error) {
 // replicaKilled: the primary goes on with the other replica, and the lost one comes back.
 func (tr *trial) replicaKilled(t *testing.T) {
 	r := tr.replica(t)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(r)...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(r)...))
 	mark := tr.load.Mark()
 	err := tr.Wait(tr.ctx, "the lost replica to leave the durability set", func() (bool, string) {
 		c, err := tr.Cluster(tr.ctx)
@@ -276,14 +276,14 @@ func (tr *trial) restartedInPlace(t *testing.T) {
 	p := tr.primary(t)
 	before, err := tr.Cluster(tr.ctx)
 	tr.check(t, err)
-	var lost []stand.Host
+	var lost []testbed.Host
 	for _, h := range tr.Of(false) {
 		if h.Member != p {
 			lost = append(lost, h)
-			tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+			tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(h)...))
 		}
 	}
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.check(t, tr.Wait(tr.ctx, "the primary to be restarted in place", func() (bool, string) {
 		c, err := tr.Cluster(tr.ctx)
 		if err != nil {
@@ -308,7 +308,7 @@ func (tr *trial) notStarted(t *testing.T) {
 	whole, err := os.ReadFile(conf)
 	tr.check(t, err)
 	tr.check(t, os.WriteFile(conf, append(whole, "shared_preload_libraries = 'no_such_library'\n"...), 0o600),
-		stand.Signal(syscall.SIGKILL, tr.Postmaster(r)))
+		testbed.Signal(syscall.SIGKILL, tr.Postmaster(r)))
 	log := filepath.Join(filepath.Dir(tr.Data(r)), "postgresql.log")
 	tr.check(t, tr.Wait(tr.ctx, "four starts in vain, and the reason to be told", func() (bool, string) {
 		raw, err := os.ReadFile(log)
@@ -338,7 +338,7 @@ func (tr *trial) shortOfASetting(t *testing.T) {
 	file, err := os.OpenFile(filepath.Join(tr.Data(p), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	tr.check(t, err)
 	_, err = file.WriteString("max_connections = 140\n")
-	tr.check(t, errors.Join(err, file.Close()), stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, errors.Join(err, file.Close()), testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 	tr.led(t, p)
@@ -357,7 +357,7 @@ func (tr *trial) shortOfASetting(t *testing.T) {
 		return raised == len(tr.Of(false))-1, seen
 	}))
 	tr.healthy(t)
-	tr.check(t, tr.WaitPromises(tr.ctx), tr.Ack(tr.ctx), stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, tr.WaitPromises(tr.ctx), tr.Ack(tr.ctx), testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 	if got := tr.work(t).Since(work); got.Backups > 0 {

@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFenceDevice: with acks 0 and a long lease, the quickest proof for a host that stands still is its fence device. The
@@ -19,16 +19,16 @@ import (
 // an operator fences a host, and gives it back.
 func TestFenceDevice(t *testing.T) {
 	if _, err := exec.LookPath("ipmi_sim"); err != nil && os.Getenv("MAINSTAY_NEED_FENCE") == "" {
-		t.Skip(stand.ErrNoBMC)
+		t.Skip(testbed.ErrNoBMC)
 	}
-	tr := begin(t, stand.Options{Members: 2, Settings: []string{"lease: 15s"}})
+	tr := begin(t, testbed.Options{Members: 2, Settings: []string{"lease: 15s"}})
 	p := tr.primary(t)
 	h := tr.Host(p)
-	bmc := newBMC(t, func(ctx context.Context) (*stand.BMC, error) { return tr.BMC(ctx, h.Name, "127.0.0.1") })
+	bmc := newBMC(t, func(ctx context.Context) (*testbed.BMC, error) { return tr.BMC(ctx, h.Name, "127.0.0.1") })
 	tr.device(t, h.Name, bmc)
 
-	stopped, err := stand.Stop(func() []int { return tr.Everything(h) })
-	t.Cleanup(func() { _ = stand.Continue(stopped) }) // those without power are gone
+	stopped, err := testbed.Stop(func() []int { return tr.Everything(h) })
+	t.Cleanup(func() { _ = testbed.Continue(stopped) }) // those without power are gone
 	tr.check(t, err)
 	tr.failedOver(t, p, fencing.PoweredOff)
 	tr.check(t, tr.Wait(tr.ctx, "the host to get its power back", func() (bool, string) {
@@ -66,7 +66,7 @@ func TestFenceDevice(t *testing.T) {
 }
 
 // device names a host's BMC in the platform file, as an operator would: export, edit, apply.
-func (tr *trial) device(t *testing.T, host string, bmc *stand.BMC) {
+func (tr *trial) device(t *testing.T, host string, bmc *testbed.BMC) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "platform.yaml")
 	lines := strings.Split(tr.verb(t, "export"), "\n")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 const (
@@ -39,7 +39,7 @@ func (tr *trial) flooded(t *testing.T) {
 		floods.Go(func() { flood(ctx, to, tr.Host(p).Address, full.Done) })
 	}
 	full.Wait()
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 	cancel()

@@ -8,14 +8,14 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestFreeze: the disk of the primary has lost a write. Once a comparison says so, the replay of a replica that has the good page is
 // frozen: it shows no later change, not even after its PostgreSQL is killed, is not promoted when the primary dies, and replays again once
 // an operator releases it.
 func TestFreeze(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
+	tr := begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	f := tr.freezes(t, p)
 	shows := func(member, want string) func() (bool, string) {
@@ -44,7 +44,7 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("%s shows %s, and it is frozen", f.Name, has)
 	}
 
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.check(t, tr.Wait(tr.ctx, other+" to be promoted", func() (bool, string) {
 		op, err := tr.Last(tr.ctx, state.Failover)
 		return err == nil && op.Result == state.Done && op.To == other, fmt.Sprint(op, err)
@@ -54,7 +54,7 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("%s was not chosen because %q", f.Name, op.NotChosen[f.Name])
 	}
 
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(f.Name)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(f.Name)))
 	tr.check(t, tr.Wait(tr.ctx, f.Name+" to run again, frozen", func() (bool, string) {
 		now := tr.frozen(t)
 		return now.Seen != nil && now.Seen.Frozen != nil && now.Seen.Frozen.Held, fmt.Sprintf("%+v", now.Seen)
@@ -72,7 +72,7 @@ func TestFreeze(t *testing.T) {
 // one. Commits do not wait: the former primary streams and acknowledges with its damaged data, and is rebuilt once the frozen replica was
 // released.
 func TestSwitchoverBesideFrozen(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
+	tr := begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	f := tr.freezes(t, p)
 	tr.says(t, 0, []string{"switchover", "feed", "--yes"}, "switchover done")

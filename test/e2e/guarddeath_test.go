@@ -15,13 +15,13 @@ import (
 	"mainstay/controller/state"
 	"mainstay/fencing"
 	"mainstay/test/platform/pgclient"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestGuardsAndAgentKilledAtOnce: nobody is left on the primary's host who could end PostgreSQL, so the kernel does (L2).
 // It acknowledges nothing from then on, and the platform fails over with nothing lost.
 func TestGuardsAndAgentKilledAtOnce(t *testing.T) {
-	tr := begin(t, stand.Options{})
+	tr := begin(t, testbed.Options{})
 	p, direct := tr.guardsAndAgentKilled(t)
 	tr.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
 	tr.backWithGuards(t, p)
@@ -32,7 +32,7 @@ func TestGuardsAndAgentKilledAtOnce(t *testing.T) {
 // TestGuardsAndAgentKilledAtOnceAsynchronous: with acks 0 only the proof that the lease has ended stands between two
 // primaries, so it must be true.
 func TestGuardsAndAgentKilledAtOnceAsynchronous(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 2})
+	tr := begin(t, testbed.Options{Members: 2})
 	p, direct := tr.guardsAndAgentKilled(t)
 	tr.failedOver(t, p, fencing.LeaseExpired)
 	op, err := tr.Last(tr.ctx, state.Failover)
@@ -71,7 +71,7 @@ func (tr *trial) guardsAndAgentKilled(t *testing.T) (primary string, d *directWr
 	}
 	d.cut(time.Now())
 	// Stopped first, or a guard may see its peer's death and kill the tree before it dies itself.
-	tr.check(t, stand.Signal(syscall.SIGSTOP, victims...), stand.Signal(syscall.SIGKILL, victims...))
+	tr.check(t, testbed.Signal(syscall.SIGSTOP, victims...), testbed.Signal(syscall.SIGKILL, victims...))
 	tr.check(t, tr.Wait(tr.ctx, "the end of PostgreSQL", func() (bool, string) {
 		left := tr.Everything(h)
 		return len(left) == 0, fmt.Sprint(left)

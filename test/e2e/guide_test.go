@@ -62,7 +62,7 @@ var guideHosts = map[string]string{
 	"db-e1": "10.0.1.11", "db-e2": "10.0.1.12", "db-w1": "10.0.2.21", "ctl-e": "10.0.1.31", "ctl-w": "10.0.2.32", "ctl-n": "10.0.3.33",
 }
 
-// addressed puts the stand's addresses in the place of the guide's.
+// addressed puts the testbed's addresses in the place of the guide's.
 func (tr *trial) addressed(text string) string {
 	var pairs []string
 	for _, h := range tr.Hosts {
@@ -71,7 +71,7 @@ func (tr *trial) addressed(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// local turns the guide's file of one host into that of another, in the stand's folders.
+// local turns the guide's file of one host into that of another, in the testbed's folders.
 func (tr *trial) local(t *testing.T, text, like, host string) string {
 	t.Helper()
 	from, to := tr.Host(like), tr.Host(host)

@@ -6,14 +6,14 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/test/platform/dualwriter"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // network makes hosts of their own (network namespaces), which go with the test; it skips where that is not allowed.
-func network(t *testing.T, names ...string) *stand.Netns {
+func network(t *testing.T, names ...string) *testbed.Netns {
 	t.Helper()
-	n, err := stand.NewNetns(names...)
-	if errors.Is(err, stand.ErrNotAllowed) {
+	n, err := testbed.NewNetns(names...)
+	if errors.Is(err, testbed.ErrNotAllowed) {
 		t.Skip(err)
 	}
 	if err != nil {

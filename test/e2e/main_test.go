@@ -18,7 +18,7 @@ import (
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/load"
 	"mainstay/test/platform/pgclient"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // binary is the program under test, built once with the race detector, and plain without; server an app server of the sample platform.
@@ -64,9 +64,9 @@ const (
 // patient are the habits of the writers.
 var patient = pgclient.Options{Connect: patience, Statement: 2 * patience}
 
-// trial is one stand with its clients.
+// trial is one testbed with its clients.
 type trial struct {
-	*stand.Stand
+	*testbed.Testbed
 	t      *testing.T
 	ctx    context.Context
 	load   *load.Client
@@ -75,7 +75,7 @@ type trial struct {
 }
 
 // begin starts a healthy platform with a load and with a client on each host that tries to write all the time.
-func begin(t *testing.T, o stand.Options) *trial {
+func begin(t *testing.T, o testbed.Options) *trial {
 	t.Helper()
 	tr := build(t, o)
 	tr.must(tr.Start(tr.ctx))
@@ -84,7 +84,7 @@ func begin(t *testing.T, o stand.Options) *trial {
 }
 
 // build makes a platform in which nothing runs yet.
-func build(t *testing.T, o stand.Options) *trial {
+func build(t *testing.T, o testbed.Options) *trial {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
 	t.Cleanup(cancel)
@@ -103,11 +103,11 @@ func build(t *testing.T, o stand.Options) *trial {
 	if o.Subnet == 0 {
 		o.Subnet = int(subnets.Add(1))
 	}
-	s, err := stand.New(o)
+	s, err := testbed.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trial{Stand: s, t: t, ctx: ctx}
+	tr := &trial{Testbed: s, t: t, ctx: ctx}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(s.Logs(60))
@@ -122,7 +122,7 @@ func build(t *testing.T, o stand.Options) *trial {
 	return tr
 }
 
-// folder is where a stand lives. Its path is short, as those of sockets must be; the stand removes it.
+// folder is where a testbed lives. Its path is short, as those of sockets must be; the testbed removes it.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ms-")

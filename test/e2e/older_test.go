@@ -10,7 +10,7 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestOlderDisk: a host is restored from a copy of its disk that was made before its last boot. It is told apart from one that was only
@@ -19,7 +19,7 @@ func TestOlderDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("another boot ID takes a mount namespace, and so root")
 	}
-	tr := begin(t, stand.Options{Members: 3})
+	tr := begin(t, testbed.Options{Members: 3})
 	p := tr.primary(t)
 	h := tr.replicaOf(p)
 	dir := tr.AgentDir(h.Name) // with its data
@@ -27,7 +27,7 @@ func TestOlderDisk(t *testing.T) {
 		t.Helper()
 		tr.check(t, tr.Kill("agent "+h.Name, syscall.SIGKILL), tr.Wait(tr.ctx, h.Name+" to fall", func() (bool, string) {
 			left := tr.Everything(h)
-			_ = stand.Signal(syscall.SIGKILL, left...) // those that end meanwhile are as good
+			_ = testbed.Signal(syscall.SIGKILL, left...) // those that end meanwhile are as good
 			return len(left) == 0, fmt.Sprint(left)
 		}), tr.Wait(tr.ctx, "the controllers to miss "+h.Name, func() (bool, string) {
 			well, why := tr.Healthy(tr.ctx)

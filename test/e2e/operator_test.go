@@ -21,13 +21,13 @@ import (
 	"mainstay/controller/wire"
 	"mainstay/fencing"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestOperator does what an operator does by hand, and what they are kept from.
 func TestOperator(t *testing.T) {
 	t.Parallel()
-	var o stand.Options
+	var o testbed.Options
 	etcd := ""
 	if _, err := exec.LookPath("etcd"); err == nil || os.Getenv("MAINSTAY_NEED_ETCD") != "" {
 		etcd = sinktest.StartEtcd(t)
@@ -47,7 +47,7 @@ func TestOperator(t *testing.T) {
 // TestOperatorPause: a pause holds everything back, and is over when it is over (L7).
 func TestOperatorPause(t *testing.T) {
 	t.Parallel()
-	op := &operator{trial: begin(t, stand.Options{})}
+	op := &operator{trial: begin(t, testbed.Options{})}
 	op.steps(t, []step{{"holds back a failover", op.paused}, {"takes the guards away", op.unguarded}, {"ends by itself", op.expires}})
 	op.judge()
 }
@@ -166,7 +166,7 @@ func (op *operator) epoch(t *testing.T) platform.Epoch {
 }
 
 // replica names a member that is not the primary.
-func (op *operator) replica(t *testing.T) (primary string, replica stand.Host) {
+func (op *operator) replica(t *testing.T) (primary string, replica testbed.Host) {
 	t.Helper()
 	primary = op.primary(t)
 	for _, h := range op.Of(false) {
@@ -190,7 +190,7 @@ func (op *operator) history(t *testing.T) (int, state.Operation) {
 func (op *operator) refusedSwitchover(t *testing.T) {
 	primary, gone := op.replica(t)
 	pid, epoch := op.Postmaster(primary), op.epoch(t)
-	op.check(t, stand.Signal(syscall.SIGKILL, op.Everything(gone)...))
+	op.check(t, testbed.Signal(syscall.SIGKILL, op.Everything(gone)...))
 	op.check(t, op.Wait(op.ctx, gone.Member+" to be missed", func() (bool, string) {
 		s := op.says(t, "status")
 		return strings.Contains(s.out, string(health.ReplicaMissing)), s.out
@@ -215,20 +215,20 @@ func (op *operator) givenUp(t *testing.T) {
 	primary, gone := op.replica(t)
 	pid, epoch := op.Postmaster(primary), op.epoch(t)
 	checkpointer := op.backend(t, primary, "checkpointer")
-	op.check(t, stand.Signal(syscall.SIGSTOP, checkpointer))
-	defer stand.Signal(syscall.SIGCONT, checkpointer)
+	op.check(t, testbed.Signal(syscall.SIGSTOP, checkpointer))
+	defer testbed.Signal(syscall.SIGCONT, checkpointer)
 	result := make(chan said, 1)
 	go func() { result <- op.says(t, "switchover", "feed", "--to", gone.Member, "--yes") }()
 	op.check(t, op.Wait(op.ctx, "the switchover to begin", func() (bool, string) {
 		last, err := op.Last(op.ctx, state.Switchover)
 		return err == nil && last.Result == state.Running, fmt.Sprint(err)
 	}))
-	op.check(t, stand.Signal(syscall.SIGKILL, op.Everything(gone)...))
+	op.check(t, testbed.Signal(syscall.SIGKILL, op.Everything(gone)...))
 	op.check(t, op.Wait(op.ctx, gone.Member+" to be missed", func() (bool, string) {
 		s := op.says(t, "status")
 		return strings.Contains(s.out, string(health.ReplicaMissing)), s.out
 	}))
-	op.check(t, stand.Signal(syscall.SIGCONT, checkpointer))
+	op.check(t, testbed.Signal(syscall.SIGCONT, checkpointer))
 	if s := <-result; s.code == 0 || !strings.Contains(s.out+s.err, "nothing was changed") {
 		t.Errorf("the switchover that was given up: %s", s)
 	}
@@ -269,7 +269,7 @@ func (op *operator) paused(t *testing.T) {
 	op.expect(t, 2, []string{"--reason is missing"}, "pause", "feed")
 	op.expect(t, 0, []string{"paused feed"}, "pause", "feed", "--reason", "storage firmware")
 	op.disarmed(t, p)
-	op.check(t, stand.Signal(syscall.SIGKILL, op.Postmaster(p)))
+	op.check(t, testbed.Signal(syscall.SIGKILL, op.Postmaster(p)))
 	op.sees(t, string(health.PrimaryCrashed), "paused by alice", "storage firmware", "mainstay resume feed")
 	op.expect(t, 3, []string{"paused by alice", "mainstay resume feed"}, "switchover", "feed", "--yes")
 	op.stays(t, 8*time.Second, func() string {

@@ -13,7 +13,7 @@ import (
 
 	"mainstay/controller/publish"
 	"mainstay/controller/state"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // leaderless: no controller answers, so the agents are asked; and the host itself, where its agent does not answer either.
@@ -57,7 +57,7 @@ func (op *operator) accepts(t *testing.T) {
 	const reason = "the site is flooded"
 	failover := []string{"failover", "feed", "--to", to, "--accept-loss", reason, "--fenced"}
 	op.check(t, op.Kill("agent "+silent.Name, syscall.SIGKILL)) // its PostgreSQL receives on: it may hold what nobody else does
-	op.check(t, stand.Signal(syscall.SIGKILL, op.Everything(op.Host(p))...))
+	op.check(t, testbed.Signal(syscall.SIGKILL, op.Everything(op.Host(p))...))
 	op.sees(t, "FailoverWaits", "may give it promises", "mainstay failover feed --to MEMBER --accept-loss REASON --fenced")
 	op.expect(t, 2, []string{"--accept-loss is missing"}, "failover", "feed", "--to", to)
 	op.expect(t, 3, []string{"has no member nobody"}, "failover", "feed", "--to", "nobody", "--accept-loss", reason, "--yes")

@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"mainstay/controller/postgres"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
-// ownUser is a person who has a PostgreSQL of their own on hosts of a stand, made and started by hand.
+// ownUser is a person who has a PostgreSQL of their own on hosts of a testbed, made and started by hand.
 type ownUser struct {
 	*trial
 	bin string // of PostgreSQL's programs
@@ -25,14 +25,14 @@ type ownUser struct {
 
 const ownPassword = "let-me-stream"
 
-// ownPaths are the folders of the user's PostgreSQL below a stand's.
-func ownPaths(dir, member string) stand.Own {
+// ownPaths are the folders of the user's PostgreSQL below a testbed's.
+func ownPaths(dir, member string) testbed.Own {
 	at := filepath.Join(dir, "own", member)
-	return stand.Own{Data: filepath.Join(at, "data"), Socket: filepath.Join(at, "run")}
+	return testbed.Own{Data: filepath.Join(at, "data"), Socket: filepath.Join(at, "run")}
 }
 
 // ownAgent is the entry of such a member in the agent's file.
-func ownAgent(dir string, o stand.Own, adopt bool) string {
+func ownAgent(dir string, o testbed.Own, adopt bool) string {
 	return fmt.Sprintf("{data: %s, adopt: %t, socket: %s, %s}", o.Data, adopt, o.Socket, ownReplication(dir))
 }
 
@@ -73,7 +73,7 @@ func (u *ownUser) give(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	who, err := user.Lookup(stand.Owner())
+	who, err := user.Lookup(testbed.Owner())
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (u *ownUser) run(t *testing.T, program string, args ...string) {
 	cmd := exec.CommandContext(u.ctx, filepath.Join(u.bin, program), args...)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), "PGPASSFILE="+filepath.Join(u.Dir, "own", "passfile"), "LC_ALL=C")
-	stand.AsOwner(cmd)
+	testbed.AsOwner(cmd)
 	out, err := os.CreateTemp("", "own-") // no pipe: the server that pg_ctl starts would hold it open
 	u.check(t, err)
 	defer os.Remove(out.Name())

@@ -16,7 +16,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestQuarantine: a primary dies with commits that nobody else has. When it is back, what its rewind left out is counted
@@ -27,11 +27,11 @@ func TestQuarantine(t *testing.T) {
 }
 
 func quarantine(t *testing.T, binaries string) {
-	tr := begin(t, stand.Options{Members: 2, Binaries: binaries})
+	tr := begin(t, testbed.Options{Members: 2, Binaries: binaries})
 	p := tr.primary(t)
 	const lost = 7
 	tr.loseCommits(t, p, lost)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
 	tr.failedOver(t, p, fencing.LeaseExpired)
 	tr.check(t, tr.StartAgent(tr.Host(p).Name))
 	tr.healthy(t)
@@ -90,7 +90,7 @@ func (tr *trial) loseCommits(t *testing.T, primary string, n int) {
 	if len(senders) == 0 {
 		t.Fatal("nobody replicates")
 	}
-	tr.check(t, stand.Signal(syscall.SIGSTOP, senders...))
+	tr.check(t, testbed.Signal(syscall.SIGSTOP, senders...))
 	for i := range n {
 		_, err := tr.SQL(tr.ctx, primary, "postgres", "SET synchronous_commit = local; CREATE TABLE only_here_"+strconv.Itoa(i)+
 			" AS SELECT generate_series(1, 100) AS id")

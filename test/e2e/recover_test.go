@@ -11,14 +11,14 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestControllersRecover: the site with the primary and two of three controllers is lost. The survivor goes on in a new
 // generation and waits for an operator's word; when everything lost comes back, its old majority of controllers gives up, and
 // its members return as replicas.
 func TestControllersRecover(t *testing.T) {
-	tr := build(t, stand.Options{Settings: []string{"durability: {acks: 1, when-short: degrade}"}})
+	tr := build(t, testbed.Options{Settings: []string{"durability: {acks: 1, when-short: degrade}"}})
 	tr.must(tr.Start(tr.ctx))
 	tr.led(t, "feed-e1")
 	tr.must(tr.put("feed-e1", "kept"))

@@ -12,14 +12,14 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestRemove: under load a replica is removed, its PostgreSQL runs on and nothing is missing; a failover works without it;
 // it is added again with its data in place; then the whole cluster is removed, and every PostgreSQL runs on.
 func TestRemove(t *testing.T) {
 	t.Parallel()
-	tr := begin(t, stand.Options{Settings: []string{"durability: {acks: 1}"}})
+	tr := begin(t, testbed.Options{Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	var replicas []string
 	for _, h := range tr.Of(false) {
@@ -53,7 +53,7 @@ func TestRemove(t *testing.T) {
 	tr.healthy(t) // a busy machine may have changed its leader
 	tr.insists(t, 0, []string{"diff", "-f", tr.without(t, gone)}, "nothing to change")
 
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 	if tr.Postmaster(gone) != running[gone] {
@@ -62,7 +62,7 @@ func TestRemove(t *testing.T) {
 	if n := len(tr.Guards(gone)); n != 2 {
 		t.Errorf("%s runs with %d guards, whose child it is", gone, n)
 	}
-	tr.check(t, stand.Signal(syscall.SIGINT, running[gone]))
+	tr.check(t, testbed.Signal(syscall.SIGINT, running[gone]))
 	tr.check(t, tr.Wait(tr.ctx, "the guards to end with a PostgreSQL that they do not guard any more", func() (bool, string) {
 		return len(tr.Guards(gone)) == 0 && len(tr.Tree(gone)) == 0, ""
 	}))

@@ -10,14 +10,14 @@ import (
 	"testing"
 
 	"mainstay/controller/state"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestRepair: the disk of a replica has lost a write, which it serves once its PostgreSQL was killed. An operator has the page replaced by
 // the primary's; what does not fit is refused, and nothing is changed by that.
 func TestRepair(t *testing.T) {
 	t.Parallel()
-	tr := begin(t, stand.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
+	tr := begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
 	p := tr.primary(t)
 	r := tr.replicaOf(p).Member
 	sql := func(member, text string) string {
@@ -28,7 +28,7 @@ func TestRepair(t *testing.T) {
 	}
 	tr.loseWrite(t, p, r)
 	sql(p, "CREATE INDEX pages_n ON pages (n)")
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(r))) // its cache is gone, so it reads the page from its disk
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(r))) // its cache is gone, so it reads the page from its disk
 	tr.check(t, tr.Wait(tr.ctx, r+" to serve the old page", func() (bool, string) {
 		out, err := tr.SQL(tr.ctx, r, "postgres", "SELECT count(*) > 0 FROM pages WHERE v = 1")
 		return out == "t", fmt.Sprint(out, err)

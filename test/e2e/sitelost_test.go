@@ -7,13 +7,13 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestSiteLost: the network takes a whole site, the primary's. What is on it lives on, and reaches nobody else.
 func TestSiteLost(t *testing.T) {
 	t.Parallel()
-	s := startSites(t, stand.Options{Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"}})
+	s := startSites(t, testbed.Options{Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"}})
 	s.run(t,
 		siteCase{"automatic", siteLost},
 		siteCase{"leader lost with it", siteLeaderLost},
@@ -81,7 +81,7 @@ func siteLinkCut(t *testing.T, s *siteScene) {
 		before := s.primaryNow(t)
 		mark := s.posts.Mark()
 		t.Cleanup(func() { s.check(t, s.net.HealAll()) })
-		s.check(t, s.net.CutWays(stand.Both(stand.Ways(s.On("east"), s.On("west")))...))
+		s.check(t, s.net.CutWays(testbed.Both(testbed.Ways(s.On("east"), s.On("west")))...))
 		select {
 		case <-time.After(10 * time.Second):
 		case <-s.ctx.Done():

@@ -20,22 +20,22 @@ import (
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/load"
 	"mainstay/test/platform/poolwatch"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // sites is a platform of three sites on hosts of their own (network namespaces): members and app servers on east and west,
 // a controller on each. Each case begins when all is healthy and the primary is on east, and ends when all is healthy again.
 type sites struct {
 	*trial
-	net *stand.Netns
+	net *testbed.Netns
 	all []*load.Ledger // of all cases so far
 }
 
 // startSites starts a healthy platform whose app servers run.
-func startSites(t *testing.T, o stand.Options) *sites {
+func startSites(t *testing.T, o testbed.Options) *sites {
 	t.Helper()
 	if o.Apps == nil {
-		o.Apps = &stand.Apps{}
+		o.Apps = &testbed.Apps{}
 	}
 	o.Apps.Server = server
 	if o.Members == 0 {
@@ -135,7 +135,7 @@ func (s *siteScene) witness(t *testing.T) {
 	s.check(t, err)
 	var instances []poolwatch.Instance
 	for _, h := range s.AppHosts() {
-		instances = append(instances, poolwatch.Instance{Name: h.App, Site: h.Site, Address: net.JoinHostPort(h.Address, stand.AppPort),
+		instances = append(instances, poolwatch.Instance{Name: h.App, Site: h.Site, Address: net.JoinHostPort(h.Address, testbed.AppPort),
 			On: func(f func()) error { return s.net.On(h.Name, f) }})
 	}
 	s.pools = poolwatch.Start(s.ctx, instances)

@@ -16,16 +16,16 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestSiteSwitchover: the platform moves to another site while clients post through its app servers.
 func TestSiteSwitchover(t *testing.T) {
 	t.Parallel()
-	s := startSites(t, stand.Options{
+	s := startSites(t, testbed.Options{
 		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
-		Apps:     &stand.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
+		Apps:     &testbed.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
 	})
 	s.run(t,
 		siteCase{"there and back", thereAndBack},
@@ -37,10 +37,10 @@ func TestSiteSwitchover(t *testing.T) {
 // TestSiteSwitchoverLeaderKilled: whoever leads next finishes it, whatever the step.
 func TestSiteSwitchoverLeaderKilled(t *testing.T) {
 	t.Parallel()
-	s := startSites(t, stand.Options{
+	s := startSites(t, testbed.Options{
 		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
-		Apps:     &stand.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
+		Apps:     &testbed.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
 	})
 	var cases []siteCase
 	for _, step := range platform.Steps() {
@@ -217,7 +217,7 @@ func (s *siteScene) occupy(t *testing.T, app string) (free func()) {
 	h := s.Host(app)
 	var l net.Listener
 	var err error
-	s.check(t, s.net.On(h.Name, func() { l, err = net.Listen("tcp", net.JoinHostPort(h.Address, stand.AppPort)) }), err)
+	s.check(t, s.net.On(h.Name, func() { l, err = net.Listen("tcp", net.JoinHostPort(h.Address, testbed.AppPort)) }), err)
 	t.Cleanup(func() { l.Close() })
 	return func() { l.Close() }
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // soak is set by `test/run --soak 1h`.
@@ -65,7 +65,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("seed %d: go test ./test/e2e -run TestSoak -soak %s -soak-seed %d", seed, *soak, seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	f := startFaults(t, stand.Options{Disks: disks()})
+	f := startFaults(t, testbed.Options{Disks: disks()})
 	began := time.Now()
 	for n := 0; time.Since(began) < *soak; n++ {
 		c := soakable[r.IntN(len(soakable))]

@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestStaticStability: with every controller dead the primary goes on, because the other members vouch for it, though its
 // agent is killed and started again, and with one replica dead too (L5, S6); and when the controllers return nothing has moved.
 func TestStaticStability(t *testing.T) {
-	tr := begin(t, stand.Options{})
+	tr := begin(t, testbed.Options{})
 	p := tr.primary(t)
 	pid := tr.Postmaster(p)
 	for _, h := range tr.Of(true) {
@@ -26,7 +26,7 @@ func TestStaticStability(t *testing.T) {
 	t.Logf("the agent of %s killed and started again", p)
 	tr.writesOn(t, 2*platform.CountOut(platform.DefaultLease))
 	lost := tr.replicaOf(p)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(lost)...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(lost)...))
 	t.Logf("%s killed as well", lost.Member)
 	tr.writesOn(t, 2*platform.CountOut(platform.DefaultLease))
 	for _, h := range tr.Of(true) {
@@ -55,11 +55,11 @@ func (tr *trial) writesOn(t *testing.T, after time.Duration) {
 	}))
 }
 
-func (tr *trial) replicaOf(primary string) stand.Host {
+func (tr *trial) replicaOf(primary string) testbed.Host {
 	for _, h := range tr.Of(false) {
 		if h.Member != primary {
 			return h
 		}
 	}
-	return stand.Host{}
+	return testbed.Host{}
 }

@@ -13,17 +13,17 @@ import (
 	"time"
 
 	"mainstay/fencing/process"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestSystemd runs the agent of one host by its real unit under a systemd of its own: a restart of the agent passes
 // PostgreSQL by, and when agent and guards are killed at once the unit's sweep ends what the kernel left.
 func TestSystemd(t *testing.T) {
 	requireSystemd(t)
-	tr := begin(t, stand.Options{Members: 2})
+	tr := begin(t, testbed.Options{Members: 2})
 	tr.led(t, "feed-e1")
 	h := tr.Host("feed-e2")
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(h)...))
 	m := tr.boot(t, h)
 	m.systemctl(t, "start", "mainstay-agent")
 	tr.check(t, tr.Wait(tr.ctx, "PostgreSQL under the unit", func() (bool, string) { return m.postmaster() != 0, m.log(t) }))
@@ -58,7 +58,7 @@ func TestSystemd(t *testing.T) {
 	}
 	victims := append(m.find("lease-guard"), m.find(tr.Dir+"/bin/mainstay")...)
 	// Stopped first, or a guard may see its peer's death and kill the tree before it dies itself.
-	tr.check(t, stand.Signal(syscall.SIGSTOP, victims...), stand.Signal(syscall.SIGKILL, victims...))
+	tr.check(t, testbed.Signal(syscall.SIGSTOP, victims...), testbed.Signal(syscall.SIGKILL, victims...))
 	killed := time.Now()
 	tr.check(t, tr.Wait(tr.ctx, "the sweep", func() (bool, string) {
 		return strings.Contains(m.log(t), "PostgreSQL ran without any guard"), m.log(t)
@@ -88,7 +88,7 @@ func requireSystemd(t *testing.T) {
 }
 
 // machine is a systemd in namespaces of its own, on a copy of this host's files that goes away with it. It shares the
-// network and the stand's folder.
+// network and the testbed's folder.
 type machine struct {
 	cgroup *process.Cgroup
 	init   int // pid of its systemd, as seen from outside
@@ -107,8 +107,8 @@ mkdir -p $N$1; mount --bind $1 $N$1
 rm -rf $N/etc/systemd/system; cp -r $1/units $N/etc/systemd/system; : >$N/etc/machine-id
 exec env -i container=mainstay PATH="$PATH" unshare --root=$N /lib/systemd/systemd --system --unit=empty.target --log-target=console --show-status=no`
 
-// boot starts a machine with the agent's unit for one host of the stand.
-func (tr *trial) boot(t *testing.T, h stand.Host) *machine {
+// boot starts a machine with the agent's unit for one host of the testbed.
+func (tr *trial) boot(t *testing.T, h testbed.Host) *machine {
 	t.Helper()
 	tr.units(t, h)
 	c, err := process.Create(fmt.Sprintf("mainstay-test-systemd-%d", os.Getpid()))
@@ -149,8 +149,8 @@ func (tr *trial) boot(t *testing.T, h stand.Host) *machine {
 	return m
 }
 
-// units are the real one, with the stand's paths, and a drop-in that leaves out what only a whole machine has.
-func (tr *trial) units(t *testing.T, h stand.Host) {
+// units are the real one, with the testbed's paths, and a drop-in that leaves out what only a whole machine has.
+func (tr *trial) units(t *testing.T, h testbed.Host) {
 	t.Helper()
 	unit, err := os.ReadFile("../../deploy/units/mainstay-agent.service")
 	tr.check(t, err)

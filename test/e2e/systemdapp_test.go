@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // webUnit does not obey TERM: only KILL ends it.
@@ -33,13 +33,13 @@ func TestSystemdInstance(t *testing.T) {
 	requireSystemd(t)
 	programs := []string{"programs: [/bin/true]"} // for the check
 	// a permit is four heartbeats, which a busy machine must not miss
-	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}, ControllerLines: programs})
+	tr := build(t, testbed.Options{Members: 2, Settings: []string{"lease: 30s"}, ControllerLines: programs})
 	tr.must(tr.Boot(tr.ctx))
 	tr.must(tr.Apply(tr.ctx))
 	tr.must(tr.WaitHealthy(tr.ctx))
 	tr.led(t, "feed-e1")
 	h := tr.Host("feed-e2")
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(h)...))
 	tr.check(t, os.MkdirAll(filepath.Join(tr.Dir, "units"), 0o755),
 		os.WriteFile(filepath.Join(tr.Dir, "units", "web.service"), []byte(webUnit), 0o644))
 	tr.appendTo(t, "agent-"+h.Name+".yaml", "instances:\n  web-e2: {unit: web.service, stop: 500ms}\n")
@@ -71,7 +71,7 @@ func TestSystemdInstance(t *testing.T) {
 	if now := m.find("/bin/sh\x00-c\x00trap"); len(now) != 1 || now[0] != before[0] {
 		t.Errorf("a restart of the agent touched the app server: %v, now %v", before, now)
 	}
-	tr.check(t, stand.Signal(syscall.SIGKILL, before...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, before...))
 	tr.check(t, tr.Wait(tr.ctx, "a new start", func() (bool, string) {
 		now := m.find("/bin/sh\x00-c\x00trap")
 		return len(now) == 1 && now[0] != before[0], fmt.Sprint(now)
@@ -92,7 +92,7 @@ func TestSystemdInstance(t *testing.T) {
 		t.Errorf("without a leader, with a primary: %v", now)
 	}
 
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host("feed-e1"))...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(tr.Host("feed-e1"))...))
 	lost := time.Now()
 	tr.check(t, tr.Wait(tr.ctx, "the end of its permit", func() (bool, string) { return len(m.find("sleep\x0097531")) == 0, m.log(t) }))
 	t.Logf("ended %s after its primary", time.Since(lost).Round(time.Millisecond))
@@ -101,7 +101,7 @@ func TestSystemdInstance(t *testing.T) {
 	}
 }
 
-// appendTo adds lines to one of the stand's files.
+// appendTo adds lines to one of the testbed's files.
 func (tr *trial) appendTo(t *testing.T, name, lines string) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(tr.Dir, "etc", name), os.O_WRONLY|os.O_APPEND, 0)
@@ -111,7 +111,7 @@ func (tr *trial) appendTo(t *testing.T, name, lines string) {
 }
 
 // ask asks a host's agent as a load balancer does.
-func ask(ctx context.Context, h stand.Host, path string) (int, string) {
+func ask(ctx context.Context, h testbed.Host, path string) (int, string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.Address+":8008"+path, nil)
@@ -128,7 +128,7 @@ func ask(ctx context.Context, h stand.Host, path string) (int, string) {
 }
 
 // metric is the value of one metric of a host's agent, -1 where it has none.
-func metric(ctx context.Context, h stand.Host, name string) float64 {
+func metric(ctx context.Context, h testbed.Host, name string) float64 {
 	_, text := ask(ctx, h, "/metrics")
 	found := regexp.MustCompile(`(?m)^` + name + `(?:\{.*\})? (\S+)$`).FindStringSubmatch(text)
 	if found == nil {

@@ -13,14 +13,14 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // TestUpgrade goes from the previous commit's build to this one as deploy/guide/upgrade.md tells: controllers one by one, then agents
 // one by one, under load. PostgreSQL is not touched, and nobody is promoted.
 func TestUpgrade(t *testing.T) {
 	old := previous(t)
-	tr := begin(t, stand.Options{Binary: old})
+	tr := begin(t, testbed.Options{Binary: old})
 	pids := map[string]int{}
 	for _, h := range tr.Of(false) {
 		pids[h.Member] = tr.Postmaster(h.Member)
@@ -96,7 +96,7 @@ func previous(t *testing.T) string {
 }
 
 // answers waits until a controller that was started again is part of the group.
-func (tr *trial) answers(t *testing.T, h stand.Host) {
+func (tr *trial) answers(t *testing.T, h testbed.Host) {
 	t.Helper()
 	c := tr.Client()
 	defer c.Close()

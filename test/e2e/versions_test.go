@@ -13,7 +13,7 @@ import (
 
 	"mainstay/controller/wire"
 	"mainstay/fencing"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // versions are the folders of the programs of further major versions of PostgreSQL, by the version's name.
@@ -69,11 +69,11 @@ func newest(t *testing.T) (name string) {
 
 // failedOverAndRewound: a crash of the primary, then the loss of one that has commits that nobody waited for.
 func failedOverAndRewound(t *testing.T, binaries string) {
-	tr := begin(t, stand.Options{Binaries: binaries})
+	tr := begin(t, testbed.Options{Binaries: binaries})
 	tr.postmasterKilled(t)
 	p := tr.primary(t)
 	tr.loseCommits(t, p, 3)
-	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
 	tr.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
 	tr.check(t, tr.StartAgent(tr.Host(p).Name))
 	tr.healthy(t)

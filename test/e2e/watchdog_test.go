@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"mainstay/controller/wire"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // noWatchdog is a device that no host has, whatever the tests run on: none may ever be armed by a test.
@@ -17,7 +17,7 @@ const noWatchdog = "watchdog: {device: /dev/mainstay-no-such-watchdog}"
 // TestWatchdogRequired: without the watchdog that its host requires no member is made primary, and status names why; where it
 // is automatic the cluster works, and says what is missing.
 func TestWatchdogRequired(t *testing.T) {
-	tr := build(t, stand.Options{AgentLines: []string{noWatchdog}, HostSetting: "watchdog: required"})
+	tr := build(t, testbed.Options{AgentLines: []string{noWatchdog}, HostSetting: "watchdog: required"})
 	tr.must(tr.Boot(tr.ctx))
 	tr.must(tr.Apply(tr.ctx))
 	const missing = "watchdog: /dev/mainstay-no-such-watchdog: there is none: no such file or directory; load its driver (or softdog)"

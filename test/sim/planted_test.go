@@ -16,7 +16,7 @@ import (
 )
 
 // mistake is one of planted/*.txt: a mistake that a change could make, and the test that must find it. The first line describes it;
-// "found by: simulator", or "found by: estates" where that needs app servers, or the test that must fail, "found by: test
+// "found by: simulator", or "found by: apps" where that needs app servers, or the test that must fail, "found by: test
 // ./controller/decide TestPauseBarsFailover"; then edits.
 type mistake struct {
 	name, words, foundBy string
@@ -161,8 +161,8 @@ func (m mistake) foundBySimulator(t *testing.T, root string) {
 		t.Fatalf("%s does not build: %v\n%s", m.name, err, out)
 	}
 	first, seeds := 1, scenarios
-	if m.foundBy == "estates" {
-		first, seeds = world.EstatesFrom, estates
+	if m.foundBy == "apps" {
+		first, seeds = world.AppsFrom, appScenarios
 	}
 	began := time.Now()
 	out, err := exec.Command(bin, "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(seeds), "-workers", "1").CombinedOutput()

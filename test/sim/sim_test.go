@@ -12,11 +12,11 @@ import (
 	"mainstay/test/sim/world"
 )
 
-// scenarios and estates (those with app servers and site switchovers) are the budget that every run of the tests plays, unless
+// scenarios and appScenarios (with app servers and site switchovers) are the budget that every run of the tests plays, unless
 // the race detector is on: at 7 and 11 ms of CPU each, measured with others at work, it takes two CPUs three to four minutes.
 const (
-	scenarios = 40_000
-	estates   = 10_000
+	scenarios    = 40_000
+	appScenarios = 10_000
 )
 
 // TestScenarios is the budget itself. With the race detector, or -short, it plays a few.
@@ -26,7 +26,7 @@ func TestScenarios(t *testing.T) {
 		share = 130
 	}
 	counts := map[string]int{}
-	for _, s := range []*search{{first: 1, seeds: scenarios / share}, {first: world.EstatesFrom, seeds: estates / max(1, share/2)}} {
+	for _, s := range []*search{{first: 1, seeds: scenarios / share}, {first: world.AppsFrom, seeds: appScenarios / max(1, share/2)}} {
 		var out bytes.Buffer
 		s.out, s.workers = &out, workers()
 		code := s.run(context.Background())
@@ -40,7 +40,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "abandon", "reincarnate", "restart in place",
 		"guard kills",
-		"last blow", "blackout", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut",
+		"last failure", "blackout", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut",
 		"renewed by promises", "continued after a restart",
 		"pool moves", "pool is ready", "permits vouched for", "site switchover done", "site switchover halts", "approved"} {
 		if counts[what] == 0 {

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // How often each cost is measured. The median counts.
@@ -108,13 +108,13 @@ func median(n int, do func() error) (time.Duration, error) {
 // Application is the application_name of what a benchmark itself asks a server.
 const Application = "bench"
 
-// Server is how to reach a PostgreSQL of a stand by its socket, as its superuser.
+// Server is how to reach a PostgreSQL of a testbed by its socket, as its superuser.
 func Server(socket string) (pgdial.Config, error) {
 	c := pgdial.Config{SocketDir: socket, Port: 5432, User: "postgres", Application: Application}
 	if os.Geteuid() != 0 {
 		return c, nil
 	}
-	u, err := user.Lookup(stand.Owner())
+	u, err := user.Lookup(testbed.Owner())
 	if err != nil {
 		return c, err
 	}

@@ -108,7 +108,7 @@ func alone() error {
 	return nil
 }
 
-// hosts finds the namespaces of stands in what `ip netns list` prints: ms1-db-e1.
+// hosts finds the namespaces of testbeds in what `ip netns list` prints: ms1-db-e1.
 func hosts(list string) (found []string) {
 	for line := range strings.Lines(list) {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")

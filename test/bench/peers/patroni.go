@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"mainstay/controller/identity"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // patroni is Patroni on the members' hosts and etcd on the three others.
@@ -95,7 +95,7 @@ func (p *patroni) start() error {
 		if err := p.certificate(h); err != nil {
 			return err
 		}
-		owner := stand.Owner()
+		owner := testbed.Owner()
 		if err := p.daemon(h, "patroni.yml.tmpl", "setpriv", "--reuid="+owner, "--regid="+owner, "--init-groups", "--", "patroni"); err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (p *patroni) daemon(h host, config, program string, args ...string) error {
 
 // own makes a folder of the servers' user.
 func own(dir string) error {
-	u, err := user.Lookup(stand.Owner())
+	u, err := user.Lookup(testbed.Owner())
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (p *patroni) certificate(h host) error {
 	if err != nil {
 		return err
 	}
-	owner := stand.Owner()
+	owner := testbed.Owner()
 	for _, from := range files {
 		to := filepath.Join(h.Dir, "server"+filepath.Ext(from))
 		if out, err := exec.Command("install", "-m", "600", "-o", owner, "-g", owner, from, to).CombinedOutput(); err != nil {

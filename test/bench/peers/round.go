@@ -13,7 +13,7 @@ import (
 	"mainstay/test/bench/machine"
 	"mainstay/test/platform/load"
 	"mainstay/test/platform/pgclient"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // Limits and pauses.
@@ -210,7 +210,7 @@ func (r *runner) do(ctx context.Context, fault, primary string) error {
 	c := r.common()
 	switch fault {
 	case killed:
-		return stand.Signal(syscall.SIGKILL, c.member(primary).postmaster())
+		return testbed.Signal(syscall.SIGKILL, c.member(primary).postmaster())
 	case hostCut:
 		return c.net.Cut(primary)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"mainstay/controller/pgdial"
 	"mainstay/test/bench/machine"
-	"mainstay/test/stand"
+	"mainstay/test/testbed"
 )
 
 // system is one of those that are compared: a running cluster of three members on hosts of their own.
@@ -34,7 +34,7 @@ type system interface {
 
 // cluster is what all systems have in common.
 type cluster struct {
-	net     *stand.Netns
+	net     *testbed.Netns
 	members []server
 	others  []string // hosts without PostgreSQL
 }
@@ -45,7 +45,7 @@ type server struct{ name, address, data, socket string }
 // network makes hosts for three members and three others.
 func network() (*cluster, error) {
 	members, others := []string{"db-e1", "db-e2", "db-w1"}, []string{"ctl-e", "ctl-w", "ctl-n"}
-	net, err := stand.NewNetns(slices.Concat(members, others)...)
+	net, err := testbed.NewNetns(slices.Concat(members, others)...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (c *cluster) quit() {
 	deadline := time.Now().Add(5 * time.Second)
 	for _, m := range c.members {
 		if pid := m.postmaster(); pid != 0 {
-			_ = stand.Signal(syscall.SIGQUIT, pid)
+			_ = testbed.Signal(syscall.SIGQUIT, pid)
 		}
 	}
 	for _, m := range c.members {

@@ -149,7 +149,7 @@ func try(ctx context.Context, tree string, m mutation, seeds int) (fate string, 
 		fate = noBuild
 	case !passes("test", "-count=1", "-timeout=5m", "./"+filepath.Dir(m.file)):
 		fate = byUnits
-	case !plays(ctx, simulator, 1, seeds) || !plays(ctx, simulator, world.EstatesFrom, seeds/estatesShare):
+	case !plays(ctx, simulator, 1, seeds) || !plays(ctx, simulator, world.AppsFrom, seeds/appsShare):
 		fate = bySimulate
 	default:
 		fate = survives
@@ -157,8 +157,8 @@ func try(ctx context.Context, tree string, m mutation, seeds int) (fate string, 
 	return fate, ctx.Err()
 }
 
-// estatesShare: for so many plain scenarios one with an estate is played, which takes longer.
-const estatesShare = 4
+// appsShare: for so many plain scenarios one with apps is played, which takes longer.
+const appsShare = 4
 
 func plays(ctx context.Context, simulator string, first uint64, seeds int) bool {
 	return exec.CommandContext(ctx, simulator, "-first", strconv.FormatUint(first, 10), "-seeds", strconv.Itoa(seeds)).Run() == nil

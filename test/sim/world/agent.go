@@ -94,7 +94,7 @@ func (a *agent) send() {
 			r.Members = append(r.Members, m.report[0])
 		}
 	}
-	if a.w.estate != nil {
+	if a.w.apps != nil {
 		r.Address = a.host.name
 	}
 	if a.host.bonded && (a.spoke == 0 || a.host.now()-a.spoke >= platform.DefaultLease/2) {

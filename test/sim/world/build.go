@@ -30,7 +30,7 @@ func (w *World) build() {
 		}
 		w.hosts = append(w.hosts, h)
 	}
-	w.addEstate()
+	w.addApps()
 	w.spare = w.net.join("copy", site(w.rand.IntN(2)))
 	w.addCluster("feed", "m", members)
 	if w.rand.IntN(10) == 0 {
@@ -90,8 +90,8 @@ func (w *World) platform() *platform.Platform {
 	for _, c := range w.clusters {
 		p.Clusters = append(p.Clusters, c.config())
 	}
-	if w.estate != nil {
-		p.Hooks = w.estate.hooks
+	if w.apps != nil {
+		p.Hooks = w.apps.hooks
 	}
 	for _, a := range w.pools() {
 		p.Apps = append(p.Apps, a.config())

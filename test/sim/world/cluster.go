@@ -26,7 +26,7 @@ type cluster struct {
 	leaves     bool     // on-corruption: automatic
 	far        bool     // from: other-site
 	unattended bool     // no operator lifts the block after a failover while there is trouble
-	blow       blow
+	last       lastFailure
 	refused    int               // decided commands in a row
 	older      int               // for how many seconds an attempt has waited since all else has healed, beside data of an older disk
 	freezes    map[string]string // by member, the incarnation of the data that the log has frozen

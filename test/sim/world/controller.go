@@ -60,7 +60,7 @@ func (c *controller) start() {
 	c.posts, c.heard = nil, make([]heard, len(c.w.net.names))
 	c.apply(c.w.raft.last())
 	c.probed, c.failing, c.checks = map[*supervisor]time.Duration{}, map[*supervisor]time.Duration{}, map[*appSupervisor]*check{}
-	if c.w.estate != nil {
+	if c.w.apps != nil {
 		c.core.At(c.w.net.sites[c.node])
 	}
 	c.core.Voters(c.w.voters)

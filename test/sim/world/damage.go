@@ -75,7 +75,7 @@ func (w *World) judged(c *cluster, j *state.Judge) {
 		m.pg.damage.known = false
 	} else {
 		w.counts["verdict"]++
-		c.blow.damage = c.blow.damage || c.blow.at != 0
+		c.last.damage = c.last.damage || c.last.at != 0
 		m.pg.damage.known = m.pg.damage.text+m.pg.damage.lost != ""
 	}
 }

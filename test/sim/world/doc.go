@@ -1,9 +1,9 @@
 // Package world is a seeded world around the real core: state.Apply, loop.Core (and decide under it), member.Next, Settle
 // and Clocks run as they are; network, raft, clocks, guards, PostgreSQL and clients are models. One goroutine, one queue
 // of events, virtual time: the same seed gives the same trace. One or two clusters share hosts; what goes wrong is a list of
-// numbered faults (single) and plots (faults in several steps, each aimed at one rule), each with a random source of its
-// own, so that a scenario stays recognisable when some are left out. From seed EstatesFrom on each is an estate: it has app
-// servers, each with the real instance.Next under the shell of its host's agent, a policy for what leaves a site, and an operator who
+// numbered faults, single ones and those in several steps (multiStep, each aimed at one rule), each with a random source of its
+// own, so that a scenario stays recognisable when some are left out. From seed AppsFrom on each has app
+// servers, each with the real appserver.Next under the shell of its host's agent, a policy for what leaves a site, and an operator who
 // moves the platform between sites, says words and approves. Then everything heals, all must become well; in some scenarios all
 // controllers end for a while, or the primary dies once more and explain's prediction is held to.
 //

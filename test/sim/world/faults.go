@@ -13,7 +13,7 @@ type fault struct {
 	did    string // what it was; "" if it was left out or had nothing to do
 }
 
-// single faults and plots (those of several steps, each aimed at one rule) are drawn by weight: a line is repeated to make
+// single and multiStep faults (those of several steps, each aimed at one rule) are drawn by weight: a line is repeated to make
 // it more likely.
 var (
 	single = []func(*World) string{
@@ -27,7 +27,7 @@ var (
 		(*World).switchover, (*World).switchover, (*World).pause, (*World).reconfigure, (*World).acceptLoss,
 		(*World).fenceHost, (*World).fenceHost, (*World).unfenceHost, (*World).badPower, (*World).powerReturns, (*World).copyHost, (*World).hang,
 	}
-	plots = []func(*World) string{
+	multiStep = []func(*World) string{
 		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers,
 		(*World).lateAnswers,
 		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn,
@@ -40,18 +40,18 @@ var (
 	}
 )
 
-// plan draws the faults of the scenario: a mixture, or one plot over and over with a few others.
+// plan draws the faults of the scenario: a mixture, or one of several steps over and over, with a few others.
 func (w *World) plan() {
 	theme := w.rand.IntN(5) < 2
-	plot := plots[w.rand.IntN(len(plots))]
+	repeated := multiStep[w.rand.IntN(len(multiStep))]
 	n := 1 + w.rand.IntN(7)
 	for i := range n {
 		f := &fault{number: i + 1, at: w.span(quiet, trouble)}
 		switch draw := w.rand.IntN(3); {
 		case theme && draw > 0:
-			f.run = plot
+			f.run = repeated
 		case draw == 0:
-			f.run = plots[w.rand.IntN(len(plots))]
+			f.run = multiStep[w.rand.IntN(len(multiStep))]
 		default:
 			f.run = single[w.rand.IntN(len(single))]
 		}
@@ -98,8 +98,8 @@ func (w *World) heal() {
 	clear(w.net.sleep)
 	w.raft.late = 0
 	w.promoted, w.abandoned = nil, nil
-	if w.estate != nil {
-		w.estate.ready = nil
+	if w.apps != nil {
+		w.apps.ready = nil
 	}
 	w.endCopy(w.twin)
 	w.powerHeals()

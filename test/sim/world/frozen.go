@@ -147,7 +147,7 @@ func (w *World) froze(c *cluster, f *state.FreezeMember) {
 		w.counts["freeze"]++
 		c.freezes[f.Member] = f.Incarnation
 		c.member(f.Member).pg.frozen.as = "" // it is yet to be paused
-		c.blow.damage = c.blow.damage || c.blow.at != 0
+		c.last.damage = c.last.damage || c.last.at != 0
 	}
 	for _, name := range f.Release {
 		w.counts["released"]++

@@ -14,7 +14,7 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 	if w.traced() {
 		w.trace("log %d: %s refused=%v", next.Index, encoded, refused)
 	}
-	w.noteEstate(old, next, cmd, refused)
+	w.noteApps(old, next, cmd, refused)
 	c := w.cluster(cmd.Cluster)
 	if refused != nil || c == nil {
 		w.counts["refused"]++
@@ -165,9 +165,9 @@ func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Pr
 	return others
 }
 
-// predicted remembers what explain said, for the failover that follows the last blow.
+// predicted remembers what explain said, for the failover that follows the last failure.
 func (c *cluster) predicted(b *state.Begin) {
-	if c.blow.at != 0 && !c.blow.damage && c.blow.bound == 0 && b.Prediction != nil && b.Prediction.Promote != "" {
-		c.blow.bound = b.Prediction.About
+	if c.last.at != 0 && !c.last.damage && c.last.bound == 0 && b.Prediction != nil && b.Prediction.Promote != "" {
+		c.last.bound = b.Prediction.About
 	}
 }

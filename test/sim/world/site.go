@@ -10,8 +10,8 @@ import (
 	"mainstay/health"
 )
 
-// Faults and plots of scenarios with apps.
-var estateFaults = []func(*World) string{
+// Single and multi-step faults of scenarios with apps.
+var appFaults = []func(*World) string{
 	(*World).siteSwitchover, (*World).siteSwitchover, (*World).siteSwitchover, (*World).crashServer, (*World).sickServer,
 	(*World).crashAppAgent, (*World).crashAppAgent,
 	(*World).cutOffApps, (*World).cutOffApps, (*World).cutOffApps, (*World).leaveSite, (*World).leaveSite, (*World).leaveSite,
@@ -21,13 +21,13 @@ var estateFaults = []func(*World) string{
 
 // planEstate adds faults of their own to those of a scenario with apps.
 func (w *World) planEstate() {
-	if w.estate == nil {
+	if w.apps == nil {
 		return
 	}
-	r := w.estateRand(2)
+	r := w.appsRand(2)
 	for range 1 + r.IntN(4) {
 		at := quiet + time.Duration(r.Int64N(int64(trouble-quiet)))
-		w.faults = append(w.faults, &fault{number: len(w.faults) + 1, at: at, run: estateFaults[r.IntN(len(estateFaults))]})
+		w.faults = append(w.faults, &fault{number: len(w.faults) + 1, at: at, run: appFaults[r.IntN(len(appFaults))]})
 	}
 }
 
@@ -39,7 +39,7 @@ func (w *World) siteSwitchover() string {
 }
 
 func (w *World) anyApp() *appSupervisor {
-	p := w.estate.pools[w.rand.IntN(len(w.estate.pools))]
+	p := w.apps.pools[w.rand.IntN(len(w.apps.pools))]
 	return p.supervisors[w.rand.IntN(len(p.supervisors))]
 }
 
@@ -126,7 +126,7 @@ func (w *World) primaryLeaves(c *cluster) {
 
 // leaveSite cuts the primary's site off from the others, whole: its agents vouch for its app servers for as long as they may.
 func (w *World) leaveSite() string {
-	s := w.net.sites[w.estate.pools[0].cluster.primary().host.node]
+	s := w.net.sites[w.apps.pools[0].cluster.primary().host.node]
 	for a := range w.net.names {
 		for b := range w.net.names {
 			if (w.net.sites[a] == s) != (w.net.sites[b] == s) {
@@ -141,8 +141,8 @@ func (w *World) leaveSite() string {
 // moveBack has the primary leave again as soon as its pool may start where it went, while the answers that say so are late:
 // what is affirmed before they arrive is not what is so after.
 func (w *World) moveBack() string {
-	p := w.estate.pools[0]
-	w.estate.ready = append(w.estate.ready, func() {
+	p := w.apps.pools[0]
+	w.apps.ready = append(w.apps.ready, func() {
 		late, m := w.span(300*time.Millisecond, 1500*time.Millisecond), p.cluster.primary()
 		for _, i := range p.supervisors {
 			for _, k := range w.controllers {
@@ -158,7 +158,7 @@ func (w *World) moveBack() string {
 	})
 	w.primaryLeaves(p.cluster)
 	w.later(w.span(6*time.Second, 11*time.Second), func() {
-		w.estate.ready = nil
+		w.apps.ready = nil
 		for i := range w.net.late {
 			clear(w.net.late[i])
 		}
@@ -169,7 +169,7 @@ func (w *World) moveBack() string {
 // attendSites is an operator who reads what waits for a word. While there is trouble he says any, late; after it what ends it.
 func (w *World) attendSites() {
 	w.after(w.span(300*time.Millisecond, 2500*time.Millisecond), w.attendSites)
-	if w.estate.absent && w.now < w.trouble {
+	if w.apps.absent && w.now < w.trouble {
 		return
 	}
 	if ch := w.raft.top().Change; ch != nil && ch.Halted != "" {
@@ -180,7 +180,7 @@ func (w *World) attendSites() {
 		w.ask(state.Command{StepSite: &state.StepSite{Change: ch.ID, Decision: words[w.rand.IntN(len(words))]}})
 	}
 	for _, c := range w.clusters {
-		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == platform.AcrossApproval &&
+		if a := c.state().Attempt; a != nil && a.Approved == "" && w.apps.across == platform.AcrossApproval &&
 			(w.now >= w.trouble || w.rand.IntN(3) == 0) {
 			w.counts["approved"]++
 			w.ask(state.Command{Cluster: c.name, Approve: &state.Approve{Operation: a.Operation}})
@@ -190,13 +190,13 @@ func (w *World) attendSites() {
 
 // mayLeave: the policy lets a failover promote a member of another site.
 func (c *cluster) mayLeave(a *state.Attempt) bool {
-	e := c.w.estate
+	e := c.w.apps
 	return e == nil || e.across == "" || e.across == platform.AcrossApproval && a.Approved != ""
 }
 
-// noteEstate watches what is committed about apps and sites.
-func (w *World) noteEstate(old, next *state.State, cmd state.Command, refused error) {
-	e := w.estate
+// noteApps watches what is committed about apps and sites.
+func (w *World) noteApps(old, next *state.State, cmd state.Command, refused error) {
+	e := w.apps
 	if e == nil || cmd.App == nil && cmd.StepSite == nil && cmd.BeginSite == nil && cmd.Approve == nil {
 		return
 	}

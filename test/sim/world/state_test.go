@@ -60,7 +60,7 @@ func TestNoStateIsEdited(t *testing.T) {
 	}
 	total := 0
 	for i := range uint64(20) {
-		for _, seed := range []uint64{1 + i, EstatesFrom + i} {
+		for _, seed := range []uint64{1 + i, AppsFrom + i} {
 			w := New(seed, Options{})
 			var first [][]byte
 			var watch func()

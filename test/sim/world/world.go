@@ -46,7 +46,7 @@ type World struct {
 	promoted   []func(*supervisor) // what waits for the next promotion
 	abandoned  []func()            // what waits for the next attempt to be abandoned
 	faults     []*fault
-	estate     *estate // nil for a scenario without apps
+	apps       *scenarioApps // nil for a scenario without apps
 }
 
 // Options change a scenario, to find the smallest that still fails.
@@ -103,7 +103,7 @@ func (w *World) Run() Result {
 	w.raft.elect()
 	w.raft.commit(state.Command{Init: &state.Init{PlatformID: "p1"}})
 	w.raft.commit(state.Command{Platform: &state.SetPlatform{Platform: w.platform()}})
-	if w.estate != nil {
+	if w.apps != nil {
 		w.attendSites()
 		w.watchPools()
 	}
@@ -119,14 +119,14 @@ func (w *World) Run() Result {
 	if !w.broken() && w.blackout() {
 		w.untilWell()
 	}
-	if !w.broken() && w.blows() {
+	if !w.broken() && w.fails() {
 		w.untilWell()
 	}
 	if !w.broken() {
 		for _, c := range w.clusters {
 			c.judge()
 		}
-		w.judgeEstate()
+		w.judgeApps()
 	}
 	return w.result()
 }
@@ -151,7 +151,7 @@ func (w *World) ill() bool {
 			return true
 		}
 	}
-	return w.illEstate() != ""
+	return w.illApps() != ""
 }
 
 func (w *World) broken() bool {
@@ -222,7 +222,7 @@ func (c *cluster) config() platform.Cluster {
 	cl := platform.Cluster{Name: c.name, Lease: c.lease,
 		Durability: platform.Durability{Acks: c.acks, From: platform.FromAny, WhenShort: platform.BlockWhenShort},
 		Failover:   platform.Failover{AcrossSites: platform.AcrossAutomatic, WhenIncomplete: platform.WaitWhenIncomplete}}
-	if e := c.w.estate; e != nil && e.across != "" {
+	if e := c.w.apps; e != nil && e.across != "" {
 		cl.Failover.AcrossSites = e.across
 	}
 	if c.far {

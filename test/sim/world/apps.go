@@ -10,9 +10,9 @@ import (
 	"mainstay/health"
 )
 
-// estate gives a scenario apps, hooks, a policy for what leaves a site, and an operator who moves the platform between
+// scenarioApps gives a scenario apps, hooks, a policy for what leaves a site, and an operator who moves the platform between
 // sites. It draws from a source of its own: the others stay what they are without it.
-type estate struct {
+type scenarioApps struct {
 	pools    []*pool
 	hooks    []platform.Hook
 	across   platform.AcrossSites // "" for automatic
@@ -22,18 +22,18 @@ type estate struct {
 	ownHosts bool                 // app servers do not share hosts with members
 }
 
-// EstatesFrom is the first seed with an estate: from it on every scenario has one, below it none.
-const EstatesFrom = 1_000_000
+// AppsFrom is the first seed of a scenario with apps: from it on every scenario has some, below it none.
+const AppsFrom = 1_000_000
 
-// addEstate comes before the clients join, and before the clusters are there.
-func (w *World) addEstate() {
-	if w.seed < EstatesFrom {
+// addApps comes before the clients join, and before the clusters are there.
+func (w *World) addApps() {
+	if w.seed < AppsFrom {
 		return
 	}
-	r := w.estateRand(0)
-	e := &estate{absent: r.IntN(3) == 0, ownHosts: r.IntN(3) == 0}
+	r := w.appsRand(0)
+	e := &scenarioApps{absent: r.IntN(3) == 0, ownHosts: r.IntN(3) == 0}
 	e.across = []platform.AcrossSites{"", "", platform.AcrossApproval, platform.AcrossApproval, platform.AcrossNever}[r.IntN(5)]
-	w.estate = e
+	w.apps = e
 	for i := 0; e.ownHosts && i < 2; i++ {
 		h := &host{w: w, name: fmt.Sprintf("a%d", i+1)}
 		h.node = w.net.join(h.name, site(i))
@@ -54,16 +54,16 @@ func (w *World) addEstate() {
 	}
 }
 
-func (w *World) estateRand(n uint64) *rand.Rand {
+func (w *World) appsRand(n uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(w.seed, 0x657374617465<<8|n))
 }
 
 // addPools puts one or two app servers on each data site.
 func (w *World) addPools() {
-	if w.estate == nil {
+	if w.apps == nil {
 		return
 	}
-	r := w.estateRand(1)
+	r := w.appsRand(1)
 	w.addPool(r, "web", false)
 	if r.IntN(3) == 0 {
 		w.addPool(r, "api", true)
@@ -78,7 +78,7 @@ func (w *World) addPool(r *rand.Rand, name string, everywhere bool) {
 	for i := range 2 {
 		var hosts []*host
 		for _, h := range w.hosts {
-			if w.net.sites[h.node] == site(i) && (len(h.members) == 0) == w.estate.ownHosts {
+			if w.net.sites[h.node] == site(i) && (len(h.members) == 0) == w.apps.ownHosts {
 				hosts = append(hosts, h)
 			}
 		}
@@ -91,29 +91,29 @@ func (w *World) addPool(r *rand.Rand, name string, everywhere bool) {
 			p.supervisors = append(p.supervisors, m)
 		}
 	}
-	w.estate.pools = append(w.estate.pools, p)
+	w.apps.pools = append(w.apps.pools, p)
 }
 
 func (w *World) pools() []*pool {
-	if w.estate == nil {
+	if w.apps == nil {
 		return nil
 	}
-	return w.estate.pools
+	return w.apps.pools
 }
 
 // moving: a site switchover is under way, halted or not.
 func (w *World) moving() bool { return w.raft.top().Change != nil }
 
-// illEstate says what is not as it should be beside the clusters, "" for nothing. Where a cluster waits for an operator,
+// illApps says what is not as it should be beside the clusters, "" for nothing. Where a cluster waits for an operator,
 // rightly, so does what lives with it.
-func (w *World) illEstate() string {
-	if w.estate == nil {
+func (w *World) illApps() string {
+	if w.apps == nil {
 		return ""
 	}
 	if ch := w.raft.top().Change; ch != nil {
 		return fmt.Sprintf("site switchover %s to %s is still at step %s (undoing: %v, halted: %q)", ch.ID, ch.To, ch.Step, ch.Undoing, ch.Halted)
 	}
-	for _, p := range w.estate.pools {
+	for _, p := range w.apps.pools {
 		if why := p.ill(); why != "" {
 			return why
 		}
@@ -121,13 +121,13 @@ func (w *World) illEstate() string {
 	return ""
 }
 
-func (w *World) judgeEstate() {
+func (w *World) judgeApps() {
 	for _, c := range w.clusters {
 		if c.hopeless() {
 			return
 		}
 	}
-	w.clusters[0].check.Alive(w.now, w.illEstate())
+	w.clusters[0].check.Alive(w.now, w.illApps())
 }
 
 // wipe loses what the agents of a host have kept of its app servers.

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"bufio"
@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// subnets is how many of them a stand tries before it gives up.
+// subnets is how many of them a testbed tries before it gives up.
 const subnets = 20
 
-// TakenError is returned by New where no subnet has all the addresses that the stand needs.
+// TakenError is returned by New where no subnet has all the addresses that the testbed needs.
 type TakenError struct {
 	Address string // the first one that was found taken, host:port
 	Err     error  // from the attempt to listen there
@@ -39,7 +39,7 @@ func (e *TakenError) By() string {
 }
 
 // freeSubnet lays the hosts out on the first subnet, from the process's own on, whose addresses nothing listens on. It tries that many.
-func (s *Stand) freeSubnet(most int) error {
+func (s *Testbed) freeSubnet(most int) error {
 	var first *TakenError
 	for try := range most {
 		s.Subnet = 1 + (os.Getpid()+try)%200
@@ -57,8 +57,8 @@ func (s *Stand) freeSubnet(most int) error {
 	return first
 }
 
-// taken is the first address of the stand on which it cannot listen; nil for none.
-func (s *Stand) taken() *TakenError {
+// taken is the first address of the testbed on which it cannot listen; nil for none.
+func (s *Testbed) taken() *TakenError {
 	for _, h := range s.Hosts {
 		for _, port := range h.ports() {
 			address := net.JoinHostPort(h.Address, port)

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 
 // SQL runs statements on a member as its superuser, through its own socket, and returns what `psql -At` would print of their
 // rows. It makes a connection and starts no program.
-func (s *Stand) SQL(ctx context.Context, member, database, statements string) (out string, err error) {
-	cfg := pgdial.Config{SocketDir: s.Socket(member), Port: 5432, User: "postgres", Database: database, Application: "stand",
+func (s *Testbed) SQL(ctx context.Context, member, database, statements string) (out string, err error) {
+	cfg := pgdial.Config{SocketDir: s.Socket(member), Port: 5432, User: "postgres", Database: database, Application: "testbed",
 		Passfile: os.Getenv("PGPASSFILE"), OSUser: ownerIDs()}
 	err = pgdial.WithConn(ctx, cfg, func(c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, statements)

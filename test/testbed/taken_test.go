@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestTakenAddress: a stand goes to a subnet where nothing listens, and where there is none, it says which process has which address.
+// TestTakenAddress: a testbed goes to a subnet where nothing listens, and where there is none, it says which process has which address.
 func TestTakenAddress(t *testing.T) {
 	listen := func(address string) net.Listener {
 		t.Helper()
@@ -20,8 +20,8 @@ func TestTakenAddress(t *testing.T) {
 		t.Cleanup(func() { l.Close() })
 		return l
 	}
-	free := func(most int) (*Stand, error) {
-		s := &Stand{Options: Options{Members: 3, Apps: &Apps{}}}
+	free := func(most int) (*Testbed, error) {
+		s := &Testbed{Options: Options{Members: 3, Apps: &Apps{}}}
 		return s, s.freeSubnet(most)
 	}
 	first, err := free(subnets)

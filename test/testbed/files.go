@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 )
 
 // certificates makes the platform's CA and one certificate for everybody.
-func (s *Stand) certificates() error {
+func (s *Testbed) certificates() error {
 	pki := s.path("pki")
 	if err := identity.InitCA(pki, "social"); err != nil {
 		return err
@@ -41,15 +41,15 @@ func (s *Stand) certificates() error {
 	return nil
 }
 
-// Identify makes the stand ask as operator alice, whose certificate is in Dir/pki.
-func (s *Stand) Identify() (err error) {
+// Identify makes the testbed ask as operator alice, whose certificate is in Dir/pki.
+func (s *Testbed) Identify() (err error) {
 	s.store, err = identity.Load(identity.Files{CA: s.path("pki", "ca.crt"), Cert: s.path("pki", "operator-alice.crt"),
 		Key: s.path("pki", "operator-alice.key")})
 	return err
 }
 
 // files writes the local files of controllers and agents, and the platform file.
-func (s *Stand) files() error {
+func (s *Testbed) files() error {
 	if err := os.MkdirAll(s.path("etc"), 0o755); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Stand) files() error {
 	return os.WriteFile(s.path("etc", "platform.yaml"), []byte(s.PlatformFile()), 0o644)
 }
 
-func (s *Stand) controllerFile(h Host) string {
+func (s *Testbed) controllerFile(h Host) string {
 	lines := s.ControllerLines
 	if len(s.Hooks) > 0 {
 		var paths []string
@@ -88,7 +88,7 @@ log: {level: info}
 `, h.Controller, h.Site, net.JoinHostPort(h.Address, controllerPort), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, controllerMetrics), h.Controller, h.Controller) + strings.Join(append(lines, ""), "\n")
 }
 
-func (s *Stand) agentFile(h Host) string {
+func (s *Testbed) agentFile(h Host) string {
 	var quoted []string
 	for _, a := range s.ControllerAddresses() {
 		quoted = append(quoted, `"`+a+`"`)
@@ -114,7 +114,7 @@ postgres:
 	return text + s.instanceOf(h) + strings.Join(append(s.AgentLines, ""), "\n")
 }
 
-// Owner is the user that PostgreSQL runs as: the packages' user for root, otherwise the user who runs the stand.
+// Owner is the user that PostgreSQL runs as: the packages' user for root, otherwise the user who runs the testbed.
 func Owner() string {
 	if os.Geteuid() == 0 {
 		return packagedUser
@@ -127,10 +127,10 @@ func Owner() string {
 }
 
 // Rewrite writes the local files and the platform file anew, after a change of Own.
-func (s *Stand) Rewrite() error { return s.files() }
+func (s *Testbed) Rewrite() error { return s.files() }
 
-// PlatformFile is the stand's platform as an operator would write it.
-func (s *Stand) PlatformFile() string {
+// PlatformFile is the testbed's platform as an operator would write it.
+func (s *Testbed) PlatformFile() string {
 	var b strings.Builder
 	b.WriteString("platform: social\nsites:\n  - {name: east}\n  - {name: west}\n  - {name: north, witness: true}\nhosts:\n")
 	for _, h := range s.Hosts {
@@ -163,7 +163,7 @@ func (s *Stand) PlatformFile() string {
 }
 
 // Data is a member's data directory; Socket the folder of its socket.
-func (s *Stand) Data(member string) string {
+func (s *Testbed) Data(member string) string {
 	if own := s.Own[member].Data; own != "" {
 		return own
 	}
@@ -171,7 +171,7 @@ func (s *Stand) Data(member string) string {
 }
 
 // Socket is the folder of a member's unix socket.
-func (s *Stand) Socket(member string) string {
+func (s *Testbed) Socket(member string) string {
 	if own := s.Own[member].Socket; own != "" {
 		return own
 	}

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // StartPostgres starts a member's PostgreSQL by pg_ctl, with the command line that its agent would use, as somebody might who
 // copied it from the list of processes. It returns once it accepts connections. Only for root, on a Network.
-func (s *Stand) StartPostgres(ctx context.Context, member string) error {
+func (s *Testbed) StartPostgres(ctx context.Context, member string) error {
 	found, err := postgres.Find(s.Binaries)
 	if err != nil {
 		return err

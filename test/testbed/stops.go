@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 )
 
 // Tree lists the processes of a member's PostgreSQL.
-func (s *Stand) Tree(member string) []int {
+func (s *Testbed) Tree(member string) []int {
 	var found []int
 	for _, pid := range pids() {
 		if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil && cwd == s.Data(member) {
@@ -21,7 +21,7 @@ func (s *Stand) Tree(member string) []int {
 }
 
 // Daemons lists what runs of these: "agent db-e1", "controller c1".
-func (s *Stand) Daemons(names ...string) []int {
+func (s *Testbed) Daemons(names ...string) []int {
 	var found []int
 	for _, name := range names {
 		p := s.Proc(name)
@@ -37,8 +37,8 @@ func (s *Stand) Daemons(names ...string) []int {
 	return found
 }
 
-// OnHost lists everything of the stand that runs on a host, a controller too.
-func (s *Stand) OnHost(host string) []int {
+// OnHost lists everything of the testbed that runs on a host, a controller too.
+func (s *Testbed) OnHost(host string) []int {
 	var found []int
 	for _, h := range s.Hosts {
 		if h.Name != host {

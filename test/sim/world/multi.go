@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Plots are faults in several steps, each aimed at one rule.
+// Faults in several steps, each aimed at one rule. Those about seals and about epochs have files of their own.
 
 // strand cuts the primary off from controllers and replicas, but not from its clients: only the end of its lease makes it
 // safe to continue without it (L1 to L4).

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"bufio"
@@ -239,7 +239,7 @@ func (b *BMC) Close() error {
 }
 
 // PowerOff ends every process of a host at once, as a cut of its power does, and does not return before all have ended.
-func (s *Stand) PowerOff(host string) error {
+func (s *Testbed) PowerOff(host string) error {
 	h := s.Host(host)
 	for deadline := time.Now().Add(endLimit); ; time.Sleep(20 * time.Millisecond) {
 		left := s.Everything(h)
@@ -255,8 +255,8 @@ func (s *Stand) PowerOff(host string) error {
 	}
 }
 
-// BMC gives a host of the stand one that cuts its power for real, and starts its agent when the power comes back.
-func (s *Stand) BMC(ctx context.Context, host, address string) (*BMC, error) {
+// BMC gives a host of the testbed one that cuts its power for real, and starts its agent when the power comes back.
+func (s *Testbed) BMC(ctx context.Context, host, address string) (*BMC, error) {
 	return NewBMC(ctx, s.path("bmc-"+host), address,
 		func() error { return s.PowerOff(host) },
 		func() error { return s.StartAgent(host) })

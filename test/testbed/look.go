@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"cmp"
@@ -20,7 +20,7 @@ import (
 const leaderlessLimit = 30 * time.Second
 
 // do asks the leader, and asks again while there is none, for 30 s at most.
-func (s *Stand) do(ctx context.Context, method, path string, in, out any) error {
+func (s *Testbed) do(ctx context.Context, method, path string, in, out any) error {
 	for begun := time.Now(); ; {
 		err := s.once(ctx, method, path, in, out)
 		away := (*wire.UnreachableError)(nil)
@@ -36,26 +36,26 @@ func (s *Stand) do(ctx context.Context, method, path string, in, out any) error 
 	}
 }
 
-func (s *Stand) once(ctx context.Context, method, path string, in, out any) error {
+func (s *Testbed) once(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	return s.kept().Do(ctx, method, path, in, out)
 }
 
 // Status asks the leader.
-func (s *Stand) Status(ctx context.Context) (wire.Status, error) {
+func (s *Testbed) Status(ctx context.Context) (wire.Status, error) {
 	var st wire.Status
 	return st, s.do(ctx, http.MethodGet, "/v1/status", nil, &st)
 }
 
 // StatusNow is Status where it is an answer that there is no leader.
-func (s *Stand) StatusNow(ctx context.Context) (wire.Status, error) {
+func (s *Testbed) StatusNow(ctx context.Context) (wire.Status, error) {
 	var st wire.Status
 	return st, s.once(ctx, http.MethodGet, "/v1/status", nil, &st)
 }
 
 // Cluster is the status of cluster feed.
-func (s *Stand) Cluster(ctx context.Context) (wire.ClusterState, error) {
+func (s *Testbed) Cluster(ctx context.Context) (wire.ClusterState, error) {
 	st, err := s.Status(ctx)
 	if err != nil {
 		return wire.ClusterState{}, err
@@ -69,12 +69,12 @@ func (s *Stand) Cluster(ctx context.Context) (wire.ClusterState, error) {
 }
 
 // WaitHealthy waits until cluster feed has an open primary and every other member streams from it and is in its set.
-func (s *Stand) WaitHealthy(ctx context.Context) error {
+func (s *Testbed) WaitHealthy(ctx context.Context) error {
 	return s.Wait(ctx, "a healthy cluster", func() (bool, string) { return s.Healthy(ctx) })
 }
 
 // Healthy looks once whether WaitHealthy would still have to wait, and why.
-func (s *Stand) Healthy(ctx context.Context) (bool, string) {
+func (s *Testbed) Healthy(ctx context.Context) (bool, string) {
 	c, err := s.Cluster(ctx)
 	if err != nil {
 		return false, err.Error()
@@ -84,7 +84,7 @@ func (s *Stand) Healthy(ctx context.Context) (bool, string) {
 
 // WaitPromises waits for what an agent owes that was started a moment ago: it lets its member be neither sealed nor promoted for
 // a count-out, because it may have promised that before (L5).
-func (s *Stand) WaitPromises(ctx context.Context) error {
+func (s *Testbed) WaitPromises(ctx context.Context) error {
 	lease := platform.DefaultLease
 	for _, line := range s.Settings {
 		if text, ok := strings.CutPrefix(line, "lease: "); ok {
@@ -101,7 +101,7 @@ func (s *Stand) WaitPromises(ctx context.Context) error {
 	})
 }
 
-func (s *Stand) healthy(c wire.ClusterState) (bool, string) {
+func (s *Testbed) healthy(c wire.ClusterState) (bool, string) {
 	if c.Primary == "" || !c.Opened {
 		return false, "no open primary: " + c.Now
 	}
@@ -124,7 +124,7 @@ func (s *Stand) healthy(c wire.ClusterState) (bool, string) {
 }
 
 // acking counts the replicas for whose acknowledgements commits may wait.
-func (s *Stand) acking(c wire.ClusterState) (n int) {
+func (s *Testbed) acking(c wire.ClusterState) (n int) {
 	far := strings.Contains(strings.Join(s.Settings, "\n"), "from: other-site")
 	for _, m := range c.Members {
 		if m.Name != c.Primary && (!far || m.Site != s.Host(c.Primary).Site) && !strings.Contains(s.MemberLines[m.Name], "may-ack: false") {
@@ -136,7 +136,7 @@ func (s *Stand) acking(c wire.ClusterState) (n int) {
 
 // Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good. Whether it was
 // committed is not known where leadership changes meanwhile: then it is asked once more.
-func (s *Stand) Ack(ctx context.Context) (err error) {
+func (s *Testbed) Ack(ctx context.Context) (err error) {
 	waited := s.Wait(ctx, "the last failover to be acknowledged", func() (bool, string) {
 		err = s.do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
 		refusal := (*wire.RefusalError)(nil)
@@ -152,7 +152,7 @@ func (s *Stand) Ack(ctx context.Context) (err error) {
 }
 
 // WaitPrimary waits until another member than not is the open primary, and returns its name.
-func (s *Stand) WaitPrimary(ctx context.Context, not string) (string, error) {
+func (s *Testbed) WaitPrimary(ctx context.Context, not string) (string, error) {
 	primary := ""
 	err := s.Wait(ctx, "a new primary", func() (bool, string) {
 		c, err := s.Cluster(ctx)
@@ -166,13 +166,13 @@ func (s *Stand) WaitPrimary(ctx context.Context, not string) (string, error) {
 }
 
 // Leader is the name of the leading controller.
-func (s *Stand) Leader(ctx context.Context) (string, error) {
+func (s *Testbed) Leader(ctx context.Context) (string, error) {
 	st, err := s.Status(ctx)
 	return st.Leader, err
 }
 
 // Last is the newest operation of cluster feed of a kind.
-func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Operation, error) {
+func (s *Testbed) Last(ctx context.Context, kind state.OperationKind) (state.Operation, error) {
 	all, err := s.History(ctx)
 	if err != nil {
 		return state.Operation{}, err
@@ -190,7 +190,7 @@ func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Opera
 }
 
 // History is the last operations of cluster feed.
-func (s *Stand) History(ctx context.Context) ([]state.Operation, error) {
+func (s *Testbed) History(ctx context.Context) ([]state.Operation, error) {
 	var h wire.HistoryAnswer
 	err := s.do(ctx, http.MethodGet, "/v1/clusters/feed/history?limit=50", nil, &h)
 	return h.Operations, err
@@ -202,7 +202,7 @@ func number(id string) (n int) {
 }
 
 // Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.
-func (s *Stand) Application(ctx context.Context) (string, error) {
+func (s *Testbed) Application(ctx context.Context) (string, error) {
 	err := s.Wait(ctx, "the application's role and database", func() (bool, string) { // on a busy machine the primary may just move
 		c, err := s.Cluster(ctx)
 		for _, create := range []string{"ROLE feed LOGIN PASSWORD 'feed'", "DATABASE feed OWNER feed"} {
@@ -220,7 +220,7 @@ func (s *Stand) Application(ctx context.Context) (string, error) {
 
 // DSN names every member; the client takes the one that is writable. It has the keyword form: lib/pq 1.12.3 does not
 // read ports in a URI with several hosts.
-func (s *Stand) DSN() string {
+func (s *Testbed) DSN() string {
 	var hosts []string
 	for _, h := range s.Of(false) {
 		hosts = append(hosts, h.Address)
@@ -228,12 +228,12 @@ func (s *Stand) DSN() string {
 	return s.dsn(hosts)
 }
 
-func (s *Stand) dsn(hosts []string) string {
+func (s *Testbed) dsn(hosts []string) string {
 	return "host=" + strings.Join(hosts, ",") +
 		" port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
 }
 
 // HostDSN reaches one member only.
-func (s *Stand) HostDSN(member string) string {
+func (s *Testbed) HostDSN(member string) string {
 	return "host=" + s.Host(member).Address + " port=5432 user=feed password=feed dbname=feed sslmode=require"
 }

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 // Apps are the app servers of app web: two on each of the sites east and west, each on a host of its own, whose agent starts
 // and stops it as a command.
 type Apps struct {
-	Server     string   // the program feedserver; it is copied into the stand's folder
+	Server     string   // the program feedserver; it is copied into the testbed's folder
 	Everywhere bool     // run: everywhere; else with-primary
 	Settings   []string // go into the app's entry, as YAML lines
 }
@@ -28,7 +28,7 @@ type Apps struct {
 // AppPort is where an app server listens.
 const AppPort = "8080"
 
-func (s *Stand) appHosts() {
+func (s *Testbed) appHosts() {
 	if s.Apps == nil {
 		return
 	}
@@ -39,12 +39,12 @@ func (s *Stand) appHosts() {
 }
 
 // AppHosts are the hosts of app servers.
-func (s *Stand) AppHosts() []Host {
+func (s *Testbed) AppHosts() []Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return h.App == "" })
 }
 
 // On lists everything on a site: hosts of members, of app servers, and of controllers.
-func (s *Stand) On(site string) (names []string) {
+func (s *Testbed) On(site string) (names []string) {
 	for _, h := range s.Hosts {
 		if h.Site == site {
 			names = append(names, h.Name)
@@ -54,7 +54,7 @@ func (s *Stand) On(site string) (names []string) {
 }
 
 // AppURLs are the app servers in turn, those of the site east first.
-func (s *Stand) AppURLs() (urls []string) {
+func (s *Testbed) AppURLs() (urls []string) {
 	for _, h := range s.AppHosts() {
 		urls = append(urls, "http://"+net.JoinHostPort(h.Address, AppPort))
 	}
@@ -62,7 +62,7 @@ func (s *Stand) AppURLs() (urls []string) {
 }
 
 // StartApps makes the app's database, and adds the app servers to the platform. The cluster must be healthy.
-func (s *Stand) StartApps(ctx context.Context) error {
+func (s *Testbed) StartApps(ctx context.Context) error {
 	if _, err := s.Application(ctx); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *Stand) StartApps(ctx context.Context) error {
 }
 
 // WaitApps waits until every app server that should run is well, and every other one has stopped.
-func (s *Stand) WaitApps(ctx context.Context) error {
+func (s *Testbed) WaitApps(ctx context.Context) error {
 	return s.Wait(ctx, "the app servers to reach their goals", func() (bool, string) {
 		app, err := s.AppState(ctx)
 		if err != nil {
@@ -106,7 +106,7 @@ func (s *Stand) WaitApps(ctx context.Context) error {
 }
 
 // AppState is the status of app web.
-func (s *Stand) AppState(ctx context.Context) (wire.AppState, error) {
+func (s *Testbed) AppState(ctx context.Context) (wire.AppState, error) {
 	st, err := s.Status(ctx)
 	if err == nil && len(st.Apps) != 1 {
 		err = errors.New("status shows no app")
@@ -118,7 +118,7 @@ func (s *Stand) AppState(ctx context.Context) (wire.AppState, error) {
 }
 
 // Reapply changes the platform in force, which a test may want otherwise for a while.
-func (s *Stand) Reapply(ctx context.Context, change func(*platform.Platform)) error {
+func (s *Testbed) Reapply(ctx context.Context, change func(*platform.Platform)) error {
 	c := s.kept()
 	return s.Wait(ctx, "the change to be applied", func() (bool, string) {
 		var now wire.PlatformAnswer
@@ -132,12 +132,12 @@ func (s *Stand) Reapply(ctx context.Context, change func(*platform.Platform)) er
 }
 
 // appFolder is where the agent keeps what belongs to the app server of a host.
-func (s *Stand) appFolder(h Host) string { return s.path("agent-"+h.Name, "instances", h.App) }
+func (s *Testbed) appFolder(h Host) string { return s.path("agent-"+h.Name, "instances", h.App) }
 
-func (s *Stand) secret(site string) string { return s.path("etc", "feed-"+site+".dsn") }
+func (s *Testbed) secret(site string) string { return s.path("etc", "feed-"+site+".dsn") }
 
 // siteDSN is DSN with the site's own members first: while a site is lost its hosts swallow what is sent to them.
-func (s *Stand) siteDSN(site string) string {
+func (s *Testbed) siteDSN(site string) string {
 	var near, far []string
 	for _, h := range s.Of(false) {
 		if h.Site == site {
@@ -150,7 +150,7 @@ func (s *Stand) siteDSN(site string) string {
 }
 
 // instanceOf is the app server's entry in the file of its host's agent.
-func (s *Stand) instanceOf(h Host) string {
+func (s *Testbed) instanceOf(h Host) string {
 	if h.App == "" {
 		return ""
 	}
@@ -163,7 +163,7 @@ func (s *Stand) instanceOf(h Host) string {
 }
 
 // appEntry is the part of the platform file below `apps:`.
-func (s *Stand) appEntry() string {
+func (s *Testbed) appEntry() string {
 	if !s.serve {
 		return ""
 	}
@@ -184,7 +184,7 @@ func (s *Stand) appEntry() string {
 }
 
 // AppServer is the pid of an app server's process, 0 if it does not run.
-func (s *Stand) AppServer(instance string) int {
+func (s *Testbed) AppServer(instance string) int {
 	for _, pid := range s.own() {
 		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if words := strings.Split(string(raw), "\x00"); instance != "" && strings.HasSuffix(words[0], "/feedserver") &&
@@ -196,7 +196,7 @@ func (s *Stand) AppServer(instance string) int {
 }
 
 // SiteWays are all ways between a site and all other hosts, including the clients; its own hosts still reach each other.
-func (s *Stand) SiteWays(site string) []Way {
+func (s *Testbed) SiteWays(site string) []Way {
 	others := []string{Outside}
 	for _, h := range s.Hosts {
 		if h.Site != site {
@@ -207,7 +207,7 @@ func (s *Stand) SiteWays(site string) []Way {
 }
 
 // SiteSwitchover begins one, and returns its id. It is asked again while there is no leader, or something speaks against it.
-func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
+func (s *Testbed) SiteSwitchover(ctx context.Context, to string) (string, error) {
 	c := s.kept()
 	var answer wire.OperationAnswer
 	err := s.Wait(ctx, "a site switchover to "+to+" to be accepted", func() (bool, string) {
@@ -218,7 +218,7 @@ func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
 }
 
 // SiteChange is the record of a site switchover.
-func (s *Stand) SiteChange(ctx context.Context, id string) (state.Operation, error) {
+func (s *Testbed) SiteChange(ctx context.Context, id string) (state.Operation, error) {
 	var h wire.HistoryAnswer
 	if err := s.do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
 		return state.Operation{}, err

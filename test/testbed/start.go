@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 // Start starts everything, applies the platform, and waits until every replica streams.
-func (s *Stand) Start(ctx context.Context) error {
+func (s *Testbed) Start(ctx context.Context) error {
 	if err := s.Boot(ctx); err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (s *Stand) Start(ctx context.Context) error {
 }
 
 // Mend undoes what a fault may have left behind: disks are thawed and emptied, daemons that do not run are started.
-func (s *Stand) Mend() error {
+func (s *Testbed) Mend() error {
 	errs := []error{s.thawAll()}
 	for name := range s.disks.mounts {
 		errs = append(errs, s.Empty(name))
@@ -40,8 +40,8 @@ func (s *Stand) Mend() error {
 	return errors.Join(errs...)
 }
 
-// Apply applies the stand's platform file, as soon as there is a leader to take it.
-func (s *Stand) Apply(ctx context.Context) error {
+// Apply applies the testbed's platform file, as soon as there is a leader to take it.
+func (s *Testbed) Apply(ctx context.Context) error {
 	return s.Wait(ctx, "the platform to be applied", func() (bool, string) {
 		out, err := s.CLI(ctx, "apply", "-f", s.path("etc", "platform.yaml"), "--yes")
 		return err == nil, out
@@ -49,7 +49,7 @@ func (s *Stand) Apply(ctx context.Context) error {
 }
 
 // Boot starts every controller and agent and initialises the controllers. There is no platform yet.
-func (s *Stand) Boot(ctx context.Context) error {
+func (s *Testbed) Boot(ctx context.Context) error {
 	for _, h := range s.Of(true) {
 		if err := s.StartController(h.Controller); err != nil {
 			return err

@@ -1,9 +1,9 @@
-// Package stand builds a whole platform of real processes on one machine: controllers, agents, PostgreSQL, on addresses
+// Package testbed builds a whole platform of real processes on one machine: controllers, agents, PostgreSQL, on addresses
 // of their own. The demo, the end-to-end tests and the benchmarks use it.
 //
-// Every process of a stand runs from, or on files in, the stand's own folder, which is how Close finds and ends those
+// Every process of a testbed runs from, or on files in, the testbed's own folder, which is how Close finds and ends those
 // that outlive their parents on purpose (guards, PostgreSQL), and nothing else.
-package stand
+package testbed
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Host is one machine of the stand.
+// Host is one machine of the testbed.
 type Host struct {
 	Name, Site, Address string
 	Member              string // of cluster feed; "" for a host without PostgreSQL
@@ -84,8 +84,8 @@ type Network interface {
 	Command(host string, name string, args ...string) *exec.Cmd
 }
 
-// Stand is a running platform.
-type Stand struct {
+// Testbed is a running platform.
+type Testbed struct {
 	Options
 	Hosts []Host
 	bin   string
@@ -101,7 +101,7 @@ type Stand struct {
 	others []dataOf         // of clones
 }
 
-// Proc is one process that the stand started.
+// Proc is one process that the testbed started.
 type Proc struct {
 	cmd   *exec.Cmd
 	done  chan struct{} // closed when it has ended
@@ -116,8 +116,8 @@ func (p *Proc) Done() <-chan struct{} { return p.done }
 
 const packagedUser = "postgres" // of the distribution's packages
 
-// New builds the folders, certificates and files of a stand. Nothing runs yet.
-func New(o Options) (*Stand, error) {
+// New builds the folders, certificates and files of a testbed. Nothing runs yet.
+func New(o Options) (*Testbed, error) {
 	if o.Members == 0 {
 		o.Members = 3
 	}
@@ -127,7 +127,7 @@ func New(o Options) (*Stand, error) {
 	if o.Own == nil {
 		o.Own = map[string]Own{}
 	}
-	s := &Stand{Options: o, procs: map[string]*Proc{}}
+	s := &Testbed{Options: o, procs: map[string]*Proc{}}
 	if o.Subnet == 0 && o.Network == nil {
 		if err := s.freeSubnet(subnets); err != nil {
 			return nil, err
@@ -159,7 +159,7 @@ func New(o Options) (*Stand, error) {
 	return s, errors.Join(s.certificates(), s.Identify(), s.files())
 }
 
-func (s *Stand) layout() {
+func (s *Testbed) layout() {
 	add := func(name, site string, last int, member, controller string) {
 		s.add(Host{Name: name, Site: site, Member: member, Controller: controller}, last)
 	}
@@ -184,7 +184,7 @@ func (s *Stand) layout() {
 }
 
 // add gives a host its address, whose last number on loopback is last.
-func (s *Stand) add(h Host, last int) {
+func (s *Testbed) add(h Host, last int) {
 	h.Address = fmt.Sprintf("127.77.%d.%d", s.Subnet, last)
 	if s.Network != nil {
 		h.Address = s.Network.Address(h.Name)
@@ -195,17 +195,17 @@ func (s *Stand) add(h Host, last int) {
 func copyProgram(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
-		return fmt.Errorf("a program of the stand: %w; build it first", err)
+		return fmt.Errorf("a program of the testbed: %w; build it first", err)
 	}
 	return os.WriteFile(to, b, 0o755)
 }
 
-func (s *Stand) path(parts ...string) string {
+func (s *Testbed) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Dir}, parts...)...)
 }
 
 // Host finds a host by its name, or by the name of the member, controller or app server on it.
-func (s *Stand) Host(name string) Host {
+func (s *Testbed) Host(name string) Host {
 	for _, h := range s.Hosts {
 		if name != "" && (h.Name == name || h.Member == name || h.Controller == name || h.App == name) {
 			return h
@@ -215,7 +215,7 @@ func (s *Stand) Host(name string) Host {
 }
 
 // Of returns the member hosts, or the controllers' hosts.
-func (s *Stand) Of(controllers bool) []Host {
+func (s *Testbed) Of(controllers bool) []Host {
 	var out []Host
 	for _, h := range s.Hosts {
 		if h.App == "" && (h.Controller != "") == controllers {
@@ -226,7 +226,7 @@ func (s *Stand) Of(controllers bool) []Host {
 }
 
 // ControllerAddresses is the value for --controllers.
-func (s *Stand) ControllerAddresses() []string {
+func (s *Testbed) ControllerAddresses() []string {
 	var out []string
 	for _, h := range s.Of(true) {
 		out = append(out, net.JoinHostPort(h.Address, controllerPort))
@@ -234,8 +234,8 @@ func (s *Stand) ControllerAddresses() []string {
 	return out
 }
 
-// Run starts a program on a host of the stand; its output goes to log/NAME.log.
-func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
+// Run starts a program on a host of the testbed; its output goes to log/NAME.log.
+func (s *Testbed) Run(host, name, program string, args ...string) (*Proc, error) {
 	cmd := exec.Command(program, args...)
 	if s.Network != nil && host != "" {
 		cmd = s.Network.Command(host, program, args...)
@@ -267,7 +267,7 @@ func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
 
 // again does what the service manager does (Restart=always, RestartSec=1s): a daemon that ended unasked, as a leader
 // does whose barriers are not committed in time (L6), is started again.
-func (s *Stand) again(p *Proc, host, name, program string, args []string) {
+func (s *Testbed) again(p *Proc, host, name, program string, args []string) {
 	if p.meant.Load() || program != s.bin {
 		return
 	}
@@ -283,20 +283,20 @@ func (s *Stand) again(p *Proc, host, name, program string, args []string) {
 }
 
 // Proc returns a process by its name: "controller c1", "agent db-e1".
-func (s *Stand) Proc(name string) *Proc {
+func (s *Testbed) Proc(name string) *Proc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.procs[name]
 }
 
 // StartController and StartAgent (re)start a daemon on its host.
-func (s *Stand) StartController(name string) error {
+func (s *Testbed) StartController(name string) error {
 	_, err := s.Run(s.Host(name).Name, "controller "+name, s.bin, "controller", "-f", s.path("etc", "controller-"+name+".yaml"))
 	return err
 }
 
 // StartAgent starts the agent of a host.
-func (s *Stand) StartAgent(host string) error {
+func (s *Testbed) StartAgent(host string) error {
 	s.mu.Lock()
 	s.agent = time.Now()
 	s.mu.Unlock()
@@ -304,8 +304,8 @@ func (s *Stand) StartAgent(host string) error {
 	return err
 }
 
-// Kill ends a process of the stand with a signal and, for SIGKILL and SIGTERM, waits for its end.
-func (s *Stand) Kill(name string, sig syscall.Signal) error {
+// Kill ends a process of the testbed with a signal and, for SIGKILL and SIGTERM, waits for its end.
+func (s *Testbed) Kill(name string, sig syscall.Signal) error {
 	p := s.Proc(name)
 	if p == nil {
 		return fmt.Errorf("there is no process %s", name)
@@ -326,10 +326,10 @@ func (s *Stand) Kill(name string, sig syscall.Signal) error {
 }
 
 // Client is an operator's client of the controllers.
-func (s *Stand) Client() *wire.Client { return wire.NewClient(s.ControllerAddresses(), s.tls()) }
+func (s *Testbed) Client() *wire.Client { return wire.NewClient(s.ControllerAddresses(), s.tls()) }
 
 // ClientOf speaks to one controller alone, host:port.
-func (s *Stand) ClientOf(address string) *wire.Client {
+func (s *Testbed) ClientOf(address string) *wire.Client {
 	return wire.NewClient([]string{address}, s.tls())
 }
 
@@ -345,19 +345,19 @@ const (
 )
 
 // ClientOfAgent speaks to the agent of a host.
-func (s *Stand) ClientOfAgent(h Host) *wire.Client {
+func (s *Testbed) ClientOfAgent(h Host) *wire.Client {
 	return wire.NewClient([]string{net.JoinHostPort(h.Address, AgentPort)}, s.store.ClientConfig(identity.RoleAgent, "", identity.ProtoHTTP))
 }
 
-func (s *Stand) tls() *tls.Config {
+func (s *Testbed) tls() *tls.Config {
 	return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 }
 
 // askLimit bounds one question to the controllers. It leaves time to find out that the connection to the first is dead.
 const askLimit = 10 * time.Second
 
-// kept is the client of the stand's own questions: its connections stay open from one to the next, and Close ends them.
-func (s *Stand) kept() *wire.Client {
+// kept is the client of the testbed's own questions: its connections stay open from one to the next, and Close ends them.
+func (s *Testbed) kept() *wire.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil {
@@ -366,14 +366,14 @@ func (s *Stand) kept() *wire.Client {
 	return s.client
 }
 
-func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
+func (s *Testbed) ask(ctx context.Context, address, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	return s.kept().DoAt(ctx, address, "GET", path, nil, out)
 }
 
 // CLI runs the operator's command as an operator would, who repeats it while no controller knows a leader.
-func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
+func (s *Testbed) CLI(ctx context.Context, args ...string) (string, error) {
 	for begun := time.Now(); ; {
 		cmd := exec.CommandContext(ctx, s.bin, args...)
 		cmd.Env = append(append(os.Environ(), s.Environment()...), "MAINSTAY_TIMEOUT=30s") // for one answer
@@ -389,8 +389,8 @@ func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
 	}
 }
 
-// Environment lets a shell reach the stand with the plain `mainstay` command.
-func (s *Stand) Environment() []string {
+// Environment lets a shell reach the testbed with the plain `mainstay` command.
+func (s *Testbed) Environment() []string {
 	return []string{
 		"MAINSTAY_CONTROLLERS=" + strings.Join(s.ControllerAddresses(), ","),
 		"XDG_CACHE_HOME=" + s.path("cache"), "MAINSTAY_ETC=" + s.path("etc"),
@@ -423,7 +423,7 @@ func (u *UnmetError) Unwrap() error { return u.Err }
 
 // Wait looks until done, or fails with an UnmetError when ctx ends. Its pauses are twice as long as a look took, from 100 ms to 2 s:
 // a look that starts a program must not load the machine whose change it waits for. It says in Log what takes long.
-func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string)) error {
+func (s *Testbed) Wait(ctx context.Context, what string, done func() (bool, string)) error {
 	why, from, told := "", time.Now(), time.Now()
 	for {
 		begun := time.Now()
@@ -456,8 +456,8 @@ func firstLine(text string) string {
 	return line
 }
 
-// Alarms lists log lines of the stand's programs that must never be there: data races and panics.
-func (s *Stand) Alarms() []string {
+// Alarms lists log lines of the testbed's programs that must never be there: data races and panics.
+func (s *Testbed) Alarms() []string {
 	files, _ := filepath.Glob(s.path("log", "*.log"))
 	var found []string
 	for _, f := range files {
@@ -472,8 +472,8 @@ func (s *Stand) Alarms() []string {
 	return found
 }
 
-// Logs returns the last lines of every log of the stand.
-func (s *Stand) Logs(lines int) string {
+// Logs returns the last lines of every log of the testbed.
+func (s *Testbed) Logs(lines int) string {
 	files, _ := filepath.Glob(s.path("log", "*.log"))
 	more, _ := filepath.Glob(s.path("agent-*", "members", "*", "postgresql.log"))
 	files = append(files, more...)

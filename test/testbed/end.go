@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"crypto/sha256"
@@ -33,7 +33,7 @@ func AsOwner(cmd *exec.Cmd) {
 }
 
 // Postmaster is the pid of a member's postmaster, 0 if it has none.
-func (s *Stand) Postmaster(member string) int {
+func (s *Testbed) Postmaster(member string) int {
 	raw, err := os.ReadFile(filepath.Join(s.Data(member), "postmaster.pid"))
 	if err != nil {
 		return 0
@@ -46,7 +46,7 @@ func (s *Stand) Postmaster(member string) int {
 }
 
 // Guards are the pids of a member's guards.
-func (s *Stand) Guards(member string) []int {
+func (s *Testbed) Guards(member string) []int {
 	var found []int
 	for _, pid := range s.own() {
 		if raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(raw), "lease-guard:"+member+":") {
@@ -57,7 +57,7 @@ func (s *Stand) Guards(member string) []int {
 }
 
 // Holder is the process that holds a host's watchdog, 0 without one.
-func (s *Stand) Holder(h Host) int {
+func (s *Testbed) Holder(h Host) int {
 	lock := filepath.Join(s.path("agent-"+h.Name), "run", "host.watchdog", "holder.lock")
 	for _, pid := range s.own() {
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -71,9 +71,9 @@ func (s *Stand) Holder(h Host) int {
 	return 0
 }
 
-// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL, and who holds its
+// Everything lists all processes of a host that the testbed knows: its daemon, its guards, its PostgreSQL, and who holds its
 // watchdog.
-func (s *Stand) Everything(h Host) []int {
+func (s *Testbed) Everything(h Host) []int {
 	var found []int
 	if p := s.Proc("agent " + h.Name); p != nil {
 		select {
@@ -97,7 +97,7 @@ func (s *Stand) Everything(h Host) []int {
 }
 
 // LoseSite kills everything on a site at once: agents, guards, PostgreSQL, app servers and the controller. Mend starts it again.
-func (s *Stand) LoseSite(site string) error {
+func (s *Testbed) LoseSite(site string) error {
 	var pids []int
 	for _, h := range s.Hosts {
 		if h.Site != site {
@@ -130,8 +130,8 @@ func Signal(sig syscall.Signal, pids ...int) error {
 	return errors.Join(errs...)
 }
 
-// own lists the processes that run from, or in, the stand's folder.
-func (s *Stand) own() []int { return Inside(s.Dir) }
+// own lists the processes that run from, or in, the testbed's folder.
+func (s *Testbed) own() []int { return Inside(s.Dir) }
 
 // Inside lists the processes that run from, or in, a folder, and PostgreSQL's programs that work on it from elsewhere.
 func Inside(dir string) []int {
@@ -169,8 +169,8 @@ func pids() []int {
 	return out
 }
 
-// Close ends every process of the stand and removes its folder and cgroups. It is safe to call twice.
-func (s *Stand) Close() error {
+// Close ends every process of the testbed and removes its folder and cgroups. It is safe to call twice.
+func (s *Testbed) Close() error {
 	s.mu.Lock()
 	procs := s.procs
 	s.over = true
@@ -248,7 +248,7 @@ func endInside(dir string) error {
 	return nil
 }
 
-// Sweep does what Close would have done for the stands below a folder whose owner was killed: it ends all that runs there,
+// Sweep does what Close would have done for the testbeds below a folder whose owner was killed: it ends all that runs there,
 // and removes the cgroups and the folder. It takes two minutes at most.
 func Sweep(dir string) error {
 	if err := endInside(dir); err != nil {
@@ -270,7 +270,7 @@ func Sweep(dir string) error {
 // dataOf is a data directory of a member: each has a cgroup of its own.
 type dataOf struct{ member, data string }
 
-// removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another stand
+// removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another testbed
 // stays.
 func removeCgroup(path string) {
 	for deadline := time.Now().Add(endLimit); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
@@ -281,7 +281,7 @@ func removeCgroup(path string) {
 	}
 }
 
-func (s *Stand) removeCgroups() {
+func (s *Testbed) removeCgroups() {
 	all := s.others
 	for _, h := range s.Of(false) {
 		all = append(all, dataOf{h.Member, s.Data(h.Member)})

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disks are filesystems of their own (Options.Disks), each in a file of the stand that is mounted by a loop device, so
+// disks are filesystems of their own (Options.Disks), each in a file of the testbed that is mounted by a loop device, so
 // that one can be full or hang and no other notices.
 //
 // A frozen one outlives everything: a process that writes there cannot even be killed. So Close thaws before it ends anything,
-// and what a killed run left is thawed and removed by the next one: the stand's folder is held by an abstract socket,
+// and what a killed run left is thawed and removed by the next one: the testbed's folder is held by an abstract socket,
 // which the kernel gives back when the process ends, however it ends.
 type disks struct {
 	dir    string            // of the images
@@ -35,7 +35,7 @@ const (
 )
 
 // makeDisks makes and mounts what Options.Disks asks for: a member's data directory lies on it, or all a controller has.
-func (s *Stand) makeDisks() error {
+func (s *Testbed) makeDisks() error {
 	if len(s.Disks) == 0 {
 		return nil
 	}
@@ -85,17 +85,17 @@ func (d *disks) mount(name, at string, size int) error {
 }
 
 // Freeze makes every write to the disk of a member or controller hang; Thaw lets them continue.
-func (s *Stand) Freeze(name string) error { return s.onDisk(name, "fsfreeze", "-f") }
+func (s *Testbed) Freeze(name string) error { return s.onDisk(name, "fsfreeze", "-f") }
 
 // Thaw ends a Freeze. It may be called for a disk that is not frozen.
-func (s *Stand) Thaw(name string) error {
+func (s *Testbed) Thaw(name string) error {
 	if err := s.onDisk(name, "fsfreeze", "-u"); err != nil && !strings.Contains(err.Error(), "Invalid argument") {
 		return err
 	}
 	return nil
 }
 
-func (s *Stand) onDisk(name, program, option string) error {
+func (s *Testbed) onDisk(name, program, option string) error {
 	at := s.disks.mounts[name]
 	if at == "" {
 		return fmt.Errorf("%s has no disk of its own (Options.Disks)", name)
@@ -104,7 +104,7 @@ func (s *Stand) onDisk(name, program, option string) error {
 }
 
 // Fill takes all the space that a member's or controller's disk has left; Empty gives it back.
-func (s *Stand) Fill(name string) error {
+func (s *Testbed) Fill(name string) error {
 	at := s.disks.mounts[name]
 	f, err := os.OpenFile(filepath.Join(at, ballast), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Stand) Fill(name string) error {
 }
 
 // Empty removes what Fill wrote.
-func (s *Stand) Empty(name string) error {
+func (s *Testbed) Empty(name string) error {
 	err := os.Remove(filepath.Join(s.disks.mounts[name], ballast))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -139,7 +139,7 @@ func (s *Stand) Empty(name string) error {
 }
 
 // thawAll lets the hanging processes continue, or end.
-func (s *Stand) thawAll() error {
+func (s *Testbed) thawAll() error {
 	var errs []error
 	for name := range s.disks.mounts {
 		errs = append(errs, s.Thaw(name))
@@ -148,7 +148,7 @@ func (s *Stand) thawAll() error {
 }
 
 // removeDisks unmounts all disks, once nothing uses them any more. It is safe to call twice.
-func (s *Stand) removeDisks() error {
+func (s *Testbed) removeDisks() error {
 	var errs []error
 	for name, at := range s.disks.mounts {
 		errs = append(errs, system("umount", at))
@@ -160,7 +160,7 @@ func (s *Stand) removeDisks() error {
 	return errors.Join(errs...)
 }
 
-// holder is the abstract socket that a living stand with disks has.
+// holder is the abstract socket that a living testbed with disks has.
 func holder(dir string) string { return "@mainstay-disks-" + dir }
 
 // sweepDisks thaws and unmounts the disks of ended runs. Processes that still run there end with them, or with the
@@ -176,7 +176,7 @@ func sweepDisks() error {
 		}
 		free, err := net.Listen("unix", holder(filepath.Dir(image)))
 		if err != nil {
-			continue // its stand lives
+			continue // its testbed lives
 		}
 		for _, at := range mountedFrom("/dev/" + strings.Split(file, "/")[3]) {
 			_ = system("fsfreeze", "-u", at) // it may not be frozen

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// clonedName of the process, of its folder and of its file. A stand has one clone.
+// clonedName of the process, of its folder and of its file. A testbed has one clone.
 const clonedName = "clone"
 
 // StartClone copies a host while it runs, as a virtual machine is copied: the agent's identity and state, and the member's
 // data as of one instant (its disk is frozen meanwhile, so it needs one of its own). It starts the copy's agent on a spare
 // host of the network, in a boot of its own, and returns the folder of its PostgreSQL's socket. The copy has the
 // original's address as well, where no other host can reach it: its PostgreSQL could start.
-func (s *Stand) StartClone(host, spare string) (socket string, err error) {
+func (s *Testbed) StartClone(host, spare string) (socket string, err error) {
 	h, dir := s.Host(host), s.path(clonedName)
 	if err := s.copyFrozen(h, dir); err != nil {
 		return "", err
@@ -38,10 +38,10 @@ func (s *Stand) StartClone(host, spare string) (socket string, err error) {
 }
 
 // AgentDir is the folder of a host's agent, its members' data among it.
-func (s *Stand) AgentDir(host string) string { return s.path("agent-" + host) }
+func (s *Testbed) AgentDir(host string) string { return s.path("agent-" + host) }
 
 // BootAgent starts the agent of a host, on which nothing of Mainstay runs, as in another boot of that host, 2 to 9. Only for root.
-func (s *Stand) BootAgent(host string, boot int) error {
+func (s *Testbed) BootAgent(host string, boot int) error {
 	s.mu.Lock()
 	s.agent = time.Now()
 	s.mu.Unlock()
@@ -49,7 +49,7 @@ func (s *Stand) BootAgent(host string, boot int) error {
 }
 
 // runInBoot runs an agent that finds another boot ID.
-func (s *Stand) runInBoot(host, name string, boot int, file string) error {
+func (s *Testbed) runInBoot(host, name string, boot int, file string) error {
 	id := s.path("etc", fmt.Sprintf("boot-%d", boot))
 	if err := os.WriteFile(id, fmt.Appendf(nil, "11111111-2222-3333-4444-55555555555%d\n", boot), 0o644); err != nil {
 		return err
@@ -60,11 +60,11 @@ func (s *Stand) runInBoot(host, name string, boot int, file string) error {
 }
 
 // EndClone removes what a clone left, once its processes have ended.
-func (s *Stand) EndClone() error { return os.RemoveAll(s.path(clonedName)) }
+func (s *Testbed) EndClone() error { return os.RemoveAll(s.path(clonedName)) }
 
 // copyFrozen copies the agent's folder and the data. The lock of the original's postmaster names a process that another
 // machine would not have.
-func (s *Stand) copyFrozen(h Host, dir string) (err error) {
+func (s *Testbed) copyFrozen(h Host, dir string) (err error) {
 	if s.disks.mounts[h.Member] == "" {
 		return fmt.Errorf("%s has no disk of its own (Options.Disks), so it cannot be copied at one instant", h.Member)
 	}

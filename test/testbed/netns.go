@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ var ErrNotAllowed = errors.New("network namespaces are not permitted: run as roo
 // mostNetns bounds the number N; each is a subnet 10.77.N.0/24.
 const mostNetns = 250
 
-// NewNetns makes the bridge and a namespace for each of the hosts. The caller closes it, after the stand that lives there.
+// NewNetns makes the bridge and a namespace for each of the hosts. The caller closes it, after the testbed that lives there.
 func NewNetns(hosts ...string) (_ *Netns, err error) {
 	if os.Geteuid() != 0 {
 		return nil, ErrNotAllowed
@@ -123,7 +123,7 @@ func (w *Netns) Close() error {
 	return err
 }
 
-// sweep removes whatever has the names of this network, and ends whatever still runs in its namespaces: after a stand was
+// sweep removes whatever has the names of this network, and ends whatever still runs in its namespaces: after a testbed was
 // closed nothing does, but a killed run leaves guards and PostgreSQL behind, on purpose.
 func (w *Netns) sweep() error {
 	out, err := exec.Command("ip", "netns", "list").CombinedOutput()

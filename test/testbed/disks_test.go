@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// withDisk is a stand of which nothing runs, with one disk.
-func withDisk(t *testing.T) *Stand {
+// withDisk is a testbed of which nothing runs, with one disk.
+func withDisk(t *testing.T) *Testbed {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ms-")
 	if err != nil {
@@ -90,13 +90,13 @@ func TestDisksLeftOver(t *testing.T) {
 	}
 	withDisk(t) // its own may live
 	if !mounted(at) {
-		t.Fatal("the disk of a living stand was removed")
+		t.Fatal("the disk of a living testbed was removed")
 	}
 	killed.disks.held.Close() // as the kernel does when a process is killed
 	killed.disks.mounts = nil
 	withDisk(t)
 	if mounted(at) {
-		t.Error("the disk of the killed stand is still mounted")
+		t.Error("the disk of the killed testbed is still mounted")
 	}
 }
 

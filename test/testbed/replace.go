@@ -1,10 +1,10 @@
-package stand
+package testbed
 
 import "os"
 
-// Replace replaces the program of the stand by another build. Running processes keep the old one; processes started from now on have
+// Replace replaces the program of the testbed by another build. Running processes keep the old one; processes started from now on have
 // the new one.
-func (s *Stand) Replace(binary string) error {
+func (s *Testbed) Replace(binary string) error {
 	next := s.bin + ".next"
 	if err := copyProgram(binary, next); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestSweep ends what runs from, in, or on the folder of a stand that was killed, and nothing else.
+// TestSweep ends what runs from, in, or on the folder of a testbed that was killed, and nothing else.
 func TestSweep(t *testing.T) {
 	dir, err := os.MkdirTemp("", "ms-")
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// blow is the last thing that happens to a cluster that is well: its primary dies, and explain's bound is held to (S8).
-type blow struct {
+// lastFailure is the last thing that happens to a cluster that is well: its primary dies, and explain's bound is held to (S8).
+type lastFailure struct {
 	at    time.Duration
 	bound time.Duration // what was predicted, of the leader's clock; 0 if nothing was
 	// damage was found on the way: no prediction could know of it.
@@ -21,8 +21,8 @@ type blow struct {
 // opening, whose CHECKPOINT comes on top.
 const slack = 2 * time.Second
 
-// blows strikes every third scenario once all is well; nothing else is wrong any more.
-func (w *World) blows() bool {
+// fails causes the last failure of every third scenario once all is well; nothing else is wrong any more.
+func (w *World) fails() bool {
 	if w.ill() || w.ordered() || w.rand.IntN(3) > 0 {
 		return false
 	}
@@ -31,7 +31,7 @@ func (w *World) blows() bool {
 	if slices.ContainsFunc(c.members, func(m *supervisor) bool { return m.pg.damage.text != "" }) {
 		return false // a prediction is up to a second old, and may not know of it
 	}
-	c.blow.at, c.blow.barred = w.now, c.barred()
+	c.last.at, c.last.barred = w.now, c.barred()
 	if w.rand.IntN(2) == 0 {
 		w.trace("LAST postgres of %s crashes", m.name)
 		m.pg.crash()
@@ -40,7 +40,7 @@ func (w *World) blows() bool {
 		w.trace("LAST host %s crashes", m.host.name)
 		m.host.crash()
 	}
-	w.counts["last blow"]++
+	w.counts["last failure"]++
 	w.follow(c, m)
 	return true
 }
@@ -51,10 +51,10 @@ func (w *World) follow(c *cluster, lost *supervisor) {
 	was := c.state().Epoch
 	served := func() bool { return was.Less(c.state().Epoch) && c.state().Opened }
 	w.runUntil(deadline+10*time.Second, func() bool { return w.broken() || served() })
-	took := w.now - c.blow.at
-	if c.blow.bound != 0 && !w.broken() && served() {
-		c.check.Within(w.now, took, c.blow.bound+c.blow.barred+slack+w.checkpoint)
-	} else if c.blow.bound != 0 && !w.broken() {
+	took := w.now - c.last.at
+	if c.last.bound != 0 && !w.broken() && served() {
+		c.check.Within(w.now, took, c.last.bound+c.last.barred+slack+w.checkpoint)
+	} else if c.last.bound != 0 && !w.broken() {
 		c.check.Within(w.now, took, 0)
 	}
 	if !lost.host.up {

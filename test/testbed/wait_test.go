@@ -1,4 +1,4 @@
-package stand
+package testbed
 
 import (
 	"context"
@@ -12,7 +12,7 @@ func TestWaitPacesDearLooks(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	looks := 0
-	err := (&Stand{}).Wait(ctx, "what never comes", func() (bool, string) {
+	err := (&Testbed{}).Wait(ctx, "what never comes", func() (bool, string) {
 		looks++
 		time.Sleep(100 * time.Millisecond)
 		if ctx.Err() != nil {
