@@ -109,8 +109,8 @@ func (q store) list() ([]wire.Piece, error) {
 	}
 	var all []wire.Piece
 	for _, e := range entries {
-		if strings.Contains(e.Name(), ".tmp-") {
-			continue // an interrupted copy
+		if strings.Contains(e.Name(), ".tmp-") || e.Type().IsRegular() {
+			continue // an interrupted copy, or a user's file
 		}
 		p, err := q.read(e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
