@@ -262,6 +262,10 @@ func (v *clusterView) keptFor(name string, f *state.Freeze, r, p *health.Member)
 }
 
 func (v *clusterView) frozenAdvice(name string) string {
-	return ". It is not promoted automatically, since a promotion replays the rest, and stopping short of that would lose commits: read the " +
-		"good page there, mend the primary or switch over, then `mainstay integrity release " + name + "`. Do not resume its replay by SQL"
+	advice := "read the good page there, mend the primary or switch over, then"
+	if p := v.c.Members[v.c.Primary]; p != nil && v.c.Members[name].Freeze.For != p.Incarnation {
+		advice = v.c.Primary + " is the primary by now, with other data than that: see whether it has the good page, or read it there; then"
+	}
+	return ". It is not promoted automatically, since a promotion replays the rest, and stopping short of that would lose commits: " + advice +
+		" `mainstay integrity release " + name + "`. Do not resume its replay by SQL"
 }

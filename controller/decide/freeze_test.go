@@ -58,3 +58,25 @@ func TestFrozenSays(t *testing.T) {
 		}
 	}
 }
+
+// TestFrozenAfterAnotherPrimary: to switch over is no advice once that was done.
+func TestFrozenAfterAnotherPrimary(t *testing.T) {
+	for damaged, want := range map[string]string{"m1_1": "mend the primary or switch over, then `mainstay integrity release m3`",
+		"m2_2": "m1 is the primary by now, with other data than that: see whether it has the good page"} {
+		st := well(t, 1, nil)
+		m := st.c().Members["m3"]
+		m.Freeze = &state.Freeze{As: m.Incarnation, For: damaged, Why: "a lost write"}
+		st.members["m3"].Frozen = &health.Frozen{Incarnation: m.Incarnation, At: st.members["m3"].Position}
+		st.later(time.Second)
+		_, _, d := st.next()
+		said := ""
+		for _, p := range d.Problems {
+			if p.Kind == health.ReplicaFrozen {
+				said = p.Evidence
+			}
+		}
+		if !strings.Contains(said, want) {
+			t.Errorf("for %s: %q", damaged, said)
+		}
+	}
+}
