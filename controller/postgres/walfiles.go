@@ -35,6 +35,7 @@ type walFiles struct {
 	// strayed: a page was taken from an older timeline's file behind the place where the line leaves that timeline.
 	// Recovery does so too, where the newer file is missing, and what follows may be no part of the line.
 	strayed bool
+	pace    func(ctx context.Context, bytes int) error // before each read; nil: none
 
 	file    *os.File // nil: none open
 	of      segment
@@ -93,6 +94,11 @@ func (w *walFiles) buffered(at platform.LSN) []byte {
 func (w *walFiles) fill(ctx context.Context, at platform.LSN) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if w.pace != nil {
+		if err := w.pace(ctx, readAhead); err != nil {
+			return err
+		}
 	}
 	if w.buf == nil {
 		w.buf = make([]byte, readAhead)

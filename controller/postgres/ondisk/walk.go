@@ -39,6 +39,8 @@ type Walk struct {
 	latest      platform.Timeline // of the page before; zero: none yet
 	record      record            // not yet complete; total zero: none
 	overwritten platform.LSN      // the incomplete record that the next one must name
+	visit       func(Change)      // nil: nothing is visited
+	head        []byte            // of the current record, where there is visit
 	done        bool
 	end         End
 }
@@ -146,6 +148,9 @@ func (w *Walk) records(page []byte, at int) {
 // take adds what the page holds of the current record, and closes it if that is all. ok is false when the walk has
 // nothing more to do with this page.
 func (w *Walk) take(page []byte, at int) (next int, ok bool) {
+	if w.visit != nil {
+		w.keep(page[at:])
+	}
 	at += w.record.add(page[at:])
 	if why := w.invalid(); why != "" {
 		w.stop("the record at %s %s", w.record.start, why)
@@ -188,6 +193,12 @@ func (w *Walk) accept(end platform.LSN) bool {
 	if named := r.overwrites(); named != w.overwritten {
 		w.doubt("the record at %s replaces one at %s instead of %s", r.start, named, w.overwritten)
 		return false
+	}
+	if w.visit != nil {
+		if err := w.changes(); err != nil {
+			w.stop("%v", err)
+			return false
+		}
 	}
 	if r.isSwitch() {
 		size := platform.LSN(w.format.Segment)
