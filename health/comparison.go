@@ -33,6 +33,7 @@ type Comparison struct {
 	// Horizon is the position up to which all members had written out their pages when it ended.
 	Horizon platform.LSN `json:"horizon,omitempty"`
 
+	Partial
 	Blocks int64 `json:"blocks"` // pages of a member that were compared; each is on every member
 	Equal  int64 `json:"equal"`  // of them
 	// Unverified counts, by reason, the pages that never settled and those that are not compared.
@@ -46,6 +47,18 @@ type Comparison struct {
 	// PageBytes are the bytes of pages that were compared, of one member; SentBytes those that all other members sent for it.
 	PageBytes int64 `json:"pageBytes,omitempty"`
 	SentBytes int64 `json:"sentBytes,omitempty"`
+}
+
+// Partial is what a comparison has not read, because no WAL has changed it since an earlier one found it equal.
+type Partial struct {
+	Incremental bool `json:"incremental,omitempty"` // such pages were left out
+	// Unread counts them. UnreadMS is the age of the oldest reading among them when this comparison ended, in milliseconds, or more: that of
+	// the last full one. Damage that a disk has done to them since then is not known.
+	Unread   int64 `json:"unread,omitempty"`
+	UnreadMS int64 `json:"unreadMS,omitempty"`
+	// FullBecause is why every page was read although an incremental comparison was asked for. WALBytes is the WAL that one has read.
+	FullBecause string `json:"fullBecause,omitempty"`
+	WALBytes    int64  `json:"walBytes,omitempty"`
 }
 
 // SentPerGB is how many bytes the other members have sent for each GB (2^30 bytes) of one member that was compared; 0 if none was.

@@ -15,7 +15,7 @@ import (
 )
 
 // list asks every member what it has.
-func (r *run) list(ctx context.Context) ([]Fork, error) {
+func (r *run) list(ctx context.Context) ([]Listing, error) {
 	lists, err := r.answering(ctx)
 	if err != nil {
 		return nil, err
@@ -48,17 +48,16 @@ func (r *run) list(ctx context.Context) ([]Fork, error) {
 		r.c.Unverified[noStatus]++
 	}
 	r.total += int64(r.span.count)
-	var forks []Fork
 	for f, blocks := range longest {
 		if f.Blocks = blocks; f.Fork == page.FreeSpace {
 			r.c.Unverified[freeSpaceMap] += int64(blocks)
 			continue
 		}
-		forks = append(forks, f)
+		r.forks = append(r.forks, f)
 		r.total += int64(blocks)
 	}
-	slices.SortFunc(forks, func(a, b Fork) int { return inOrder(a.first(), b.first()) })
-	return forks, nil
+	slices.SortFunc(r.forks, func(a, b Fork) int { return inOrder(a.first(), b.first()) })
+	return lists, nil
 }
 
 // answering asks every member for its list, and leaves out those that do not answer, if two are left.

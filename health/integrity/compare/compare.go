@@ -86,6 +86,14 @@ type Options struct {
 	Every time.Duration
 	// Patience is how long a member may not answer; 0: a minute.
 	Patience time.Duration
+	// Since makes the comparison incremental; nil: every page is read. Where it cannot rest on that one, which may be the zero value, it is
+	// full, and its result says why.
+	Since *Base
+	// Changes reads the WAL of the first member on a timeline from one position to another or beyond, and returns how many bytes that were.
+	// The error is why that cannot be done.
+	Changes func(ctx context.Context, t platform.Timeline, from, until platform.LSN, into *Changes) (bytes int64, err error)
+	// Kept takes what a further comparison may rest on, or nil for nothing, once this one has reached its end; nil: nothing is kept.
+	Kept func(*Base)
 	// Turn waits until members may be asked, before each look; nil: they always may. An error, which is that of the context, ends it.
 	Turn func(ctx context.Context) error
 	// Progress is called after each look, with what is known until then; nil: never.
@@ -148,8 +156,12 @@ func Run(ctx context.Context, members []Member, o Options) (health.Comparison, e
 	begun := time.Now()
 	err := r.all(ctx)
 	r.end(ctx)
+	if err == nil && r.o.Kept != nil {
+		r.o.Kept(r.baseOf(begun))
+	}
 	r.give()
 	r.c.Running, r.c.Waiting, r.c.Complete = false, 0, err == nil
+	r.age()
 	r.c.TookMS = time.Since(begun).Milliseconds()
 	switch {
 	case ctx.Err() != nil:
@@ -193,6 +205,9 @@ type run struct {
 	hints   bool // are logged on every member
 	catalog map[integrity.Relation]Known
 	total   int64 // pages to look at
+	forks   []Fork
+	from    platform.LSN // Base.From, for the next one
+	since   *since       // nil: all pages are looked at
 	c       health.Comparison
 	waiting map[integrity.Block]*waiting
 	span    span
@@ -219,12 +234,15 @@ func (r *run) all(ctx context.Context) error {
 	if len(r.members) < 2 {
 		return ErrOneMember
 	}
-	forks, err := r.list(ctx)
+	lists, err := r.list(ctx)
 	if err != nil {
 		return err
 	}
+	if err := r.rest(ctx, lists); err != nil {
+		return err
+	}
 	r.known(ctx)
-	if err := r.first(ctx, forks); err != nil {
+	if err := r.first(ctx); err != nil {
 		return err
 	}
 	if err := r.status(ctx); err != nil {
@@ -233,22 +251,24 @@ func (r *run) all(ctx context.Context) error {
 	return r.settle(ctx)
 }
 
-// first looks at every page once.
-func (r *run) first(ctx context.Context, forks []Fork) error {
+// first looks at every page once that is to be looked at.
+func (r *run) first(ctx context.Context) error {
 	var b batch
-	for _, f := range forks {
-		for from := uint32(0); from < f.Blocks; {
-			count := min(f.Blocks-from, LookBlocks-b.blocks)
-			at := f.first()
-			at.Number = from
-			b.extents = append(b.extents, r.extent(at, count))
-			b.blocks += count
-			from += count
-			if b.blocks == LookBlocks {
-				if err := r.look(ctx, b, r.noted); err != nil {
-					return err
+	for _, f := range r.forks {
+		for from, left := range r.blocks(f) {
+			for left > 0 {
+				count := min(left, LookBlocks-b.blocks)
+				at := f.first()
+				at.Number = from
+				b.extents = append(b.extents, r.extent(at, count))
+				b.blocks += count
+				from, left = from+count, left-count
+				if b.blocks == LookBlocks {
+					if err := r.look(ctx, b, r.noted); err != nil {
+						return err
+					}
+					b = batch{}
 				}
-				b = batch{}
 			}
 		}
 	}
