@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +49,11 @@ report says what would decide. A page that is broken, zeroed, missing or older t
 that member, as the scan's findings do; a replica is then rebuilt. Another content under the same LSN is only reported. CHECKPOINT
 on the primary, and then on each replica, ends the wait for pages that are changing.
 
+--incremental (compare): pages that no WAL has changed since the last comparison by the same agent are not read again. That finds
+what has gone wrong with a write since then, and no damage that a disk has done to a page at rest: the report says how many pages
+were not read again, and how old the oldest reading is. Where it cannot be told what has changed (another primary, another copy of
+a member's data, WAL that is no longer there) every page is read, and the report says why.
+
 --depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
 
 --depth structure: each member's agent, those of replicas first, has PostgreSQL's own functions check tables and their TOAST
@@ -61,7 +68,8 @@ has begun. The platform file can have both depths made regularly: see ` + "`main
 end, the agent of a member that runs did not answer, or neither tables nor indexes could be verified.`,
 		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
 			"  mainstay integrity check feed-e2 --depth structure --rate 100\n" +
-			"  mainstay integrity check --depth compare --wait 1h",
+			"  mainstay integrity check --depth compare --wait 1h\n" +
+			"  mainstay integrity check feed --incremental",
 		Args: words("[CLUSTER|MEMBER]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if check.depth != depthPages && check.depth != depthStructure && check.depth != depthCompare {
@@ -69,6 +77,9 @@ end, the agent of a member that runs did not answer, or neither tables nor index
 			}
 			if err := check.structureFlags.valid(check.depth); err != nil {
 				return err
+			}
+			if check.incremental && check.depth != depthCompare {
+				return usagef("--incremental is for --depth compare")
 			}
 			if check.wait < 0 {
 				return usagef("--wait must not be negative")
@@ -81,6 +92,7 @@ end, the agent of a member that runs did not answer, or neither tables nor index
 	}
 	c.Flags().StringVar(&check.depth, "depth", check.depth,
 		"pages: the checksums of each member; structure: what pages mean; compare: all members with each other")
+	c.Flags().BoolVar(&check.incremental, "incremental", false, "read only what WAL has changed since the last comparison (compare)")
 	c.Flags().DurationVar(&check.wait, "wait", check.wait, "for how long to look again at pages that are changing (compare)")
 	check.structureFlags.add(c)
 	p.completeClusters(c)
@@ -95,6 +107,8 @@ type check struct {
 	wait   time.Duration
 	status wire.Status
 	agents caller
+	// incremental: what has not changed since the last comparison is not read again.
+	incremental bool
 	structureFlags
 }
 
@@ -260,7 +274,7 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 			return nil, refusedf("%v", &compare.BusyError{By: m.Name})
 		}
 	}
-	req := wire.CompareRequest{Wait: c.wait}
+	req := wire.CompareRequest{Wait: c.wait, Incremental: c.incremental}
 	for _, m := range cl.Members {
 		switch {
 		case m.Name == by.Name:
@@ -274,6 +288,10 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 		return nil, refusedf("%s is the only member of %s that runs: a comparison needs two", by.Name, cl.Name)
 	}
 	if err := c.ask(ctx, by, http.MethodPost, "/compare", req, nil); err != nil {
+		if c.incremental && unknown(err) {
+			err = refusedf("the agent of %s is of an earlier version, which makes no incremental comparison: leave --incremental out, or update "+
+				"it first", by.Name)
+		}
 		return nil, err
 	}
 	said := saying{cluster: cl.Name}
@@ -333,17 +351,30 @@ func forbidden(err error) bool {
 	return errors.As(err, &answer) && answer.Status == http.StatusForbidden
 }
 
+// unknown tells whether an agent does not know a field of a request: it is of an earlier version.
+func unknown(err error) bool {
+	var answer *wire.RefusalError
+	return errors.As(err, &answer) && answer.Status == http.StatusBadRequest && strings.Contains(answer.Err.Message, "unknown field")
+}
+
 func running(m wire.MemberStatus) bool {
 	return m.Seen != nil && m.Seen.Process == health.ProcessRunning
 }
 
-// comparer is the member whose agent compares.
+// comparer is the member whose agent compares: of those that may, a replica; for an incremental comparison the one whose agent has made the
+// last.
 func (c *check) comparer(cl wire.ClusterState) (by wire.MemberStatus, ok bool) {
+	done := func(m wire.MemberStatus) int64 {
+		if age := m.Seen.Checks.Of(platform.CheckCompare).DoneMS; age > 0 && c.incremental {
+			return age + m.Age.Milliseconds()
+		}
+		return math.MaxInt64
+	}
 	for _, m := range cl.Members {
 		if !running(m) || c.name != "" && c.name != cl.Name && m.Name != c.name {
 			continue
 		}
-		if !ok || by.Name == cl.Primary {
+		if !ok || done(m) < done(by) || done(m) == done(by) && by.Name == cl.Primary {
 			by, ok = m, true
 		}
 	}

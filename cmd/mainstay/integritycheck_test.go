@@ -164,3 +164,38 @@ func TestIntegrityCheckStop(t *testing.T) {
 	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "pages", "--stop"}, "--stop is for")
 	b.want(exitUsage, []string{"integrity", "check", "feed", "--no-wait"}, "are for --depth structure")
 }
+
+// TestIntegrityCheckIncremental: the agent that has compared last is asked; what was not read is said with its age; an agent of an earlier
+// version gets one clear line.
+func TestIntegrityCheckIncremental(t *testing.T) {
+	b, agent, st := feedOfTwo(t)
+	st.Clusters[0].Members[0].Seen.Checks = &health.Checks{Compare: health.Checked{DoneMS: 5000}}
+	result := health.Comparison{By: "feed-e1", Members: []string{"feed-e1", "feed-e2"}, Complete: true, Blocks: 20, Equal: 20,
+		Partial: health.Partial{Incremental: true, Unread: 980, UnreadMS: 3 * 24 * 3600_000, WALBytes: 3 << 20}}
+	agent.mux.HandleFunc("GET /v1/integrity/feed-e1", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e1", Comparison: &result})
+	})
+	var older atomic.Bool
+	agent.mux.HandleFunc("POST /v1/integrity/feed-e1/compare", func(w http.ResponseWriter, _ *http.Request) {
+		if older.Load() {
+			reply(w, http.StatusBadRequest, wire.Error{Code: "bad-request",
+				Message: `the request cannot be read: json: unknown field "incremental"`})
+			return
+		}
+		reply(w, http.StatusOK, struct{}{})
+	})
+	b.want(exitDone, []string{"integrity", "check", "feed", "--incremental"}, "20 pages, equal 20, different 0",
+		"980 pages not read again, since no WAL has changed them (3.0 MB of WAL were read), last read up to 72h0m0s ago",
+		"feed-e2: no difference found in what was read; 980 pages not read again, last read up to 72h0m0s ago")
+	if body := agent.body("POST /v1/integrity/feed-e1/compare"); !strings.Contains(body, `"incremental":true`) {
+		t.Errorf("asked for %s", body)
+	}
+	result.Partial = health.Partial{FullBecause: "feed-e2 was not in the last comparison"}
+	b.want(exitDone, []string{"integrity", "check", "feed", "--incremental"},
+		"every page was read, and not only what has changed: feed-e2 was not in the last comparison", "feed-e2: no difference found",
+		"!not read again")
+	older.Store(true)
+	b.want(exitRefused, []string{"integrity", "check", "feed", "--incremental"},
+		"the agent of feed-e1 is of an earlier version, which makes no incremental comparison: leave --incremental out", "!json")
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "pages", "--incremental"}, "--incremental is for --depth compare")
+}

@@ -228,7 +228,7 @@ func (a *api) beginComparison(_ context.Context, _ identity.ID, r *http.Request)
 		return nil, refuse(http.StatusBadRequest, "bad-request", "a wait of %s is not between 0 and %s", req.Wait, longestWait)
 	}
 	others, done := a.Others(m.Name(), m.Peers(), req.Members, 0)
-	if err := m.Compare(supervisor.Comparing{Others: others, Wait: req.Wait, Done: done}); err != nil {
+	if err := m.Compare(supervisor.Comparing{Others: others, Wait: req.Wait, Done: done, Incremental: req.Incremental}); err != nil {
 		done()
 		return nil, unready(err)
 	}

@@ -57,7 +57,7 @@ func CheckOrder(in Input, cluster string) (member string, order platform.CheckOr
 	}
 	of := func(d platform.CheckDepth, hold bool) platform.CheckOrder {
 		p := conf.Integrity.Plan(d)
-		return platform.CheckOrder{Depth: d, Rate: p.Rate, Share: p.Share, Hold: hold}
+		return platform.CheckOrder{Depth: d, Rate: p.Rate, Share: p.Share, Full: p.Full, Hold: hold}
 	}
 	hold := v.held() != ""
 	if v.running != "" {

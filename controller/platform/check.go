@@ -25,6 +25,9 @@ type CheckPlan struct {
 	Rate int `json:"rate,omitempty"`
 	// Share is the percentage of each hour in which a check works, 1 to 100; 0 stands for 100.
 	Share int `json:"share,omitempty"`
+	// Full is how old the last full comparison may become: those before that are incremental. More than Every, up to 8760 h; 0: every one is
+	// full. Only of comparisons.
+	Full time.Duration `json:"full,omitempty"`
 }
 
 // Plan is that of a depth.
@@ -44,6 +47,8 @@ type CheckOrder struct {
 	Depth CheckDepth `json:"depth,omitempty"`
 	Rate  int        `json:"rate,omitempty"`  // as in CheckPlan
 	Share int        `json:"share,omitempty"` // as in CheckPlan
+	// Full as in CheckPlan. An agent of an earlier version does not know it, and makes every comparison full.
+	Full time.Duration `json:"full,omitempty"`
 	// Hold: the check pauses, because the cluster is being changed.
 	Hold bool `json:"hold,omitempty"`
 }

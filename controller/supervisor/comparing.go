@@ -326,6 +326,10 @@ type Comparing struct {
 	Wait   time.Duration // compare.Options.Wait
 	Done   func()        // is called at its end
 	Order  *platform.CheckOrder
+	// Incremental: what no WAL has changed since the last one is not read again, where that is known. Oldest is how old the last full one may
+	// be for that; 0: as old as it is.
+	Incremental bool
+	Oldest      time.Duration
 }
 
 // Compare begins a comparison of the member with others, and ends when the agent does. The errors are ErrNotCalm, a compare.BusyError and
@@ -350,6 +354,7 @@ func (m *comparer) Compare(asked Comparing) error {
 	o := compare.Options{Wait: asked.Wait, Catalog: m.catalog, Patience: comparePatience, Turn: m.compareTurn,
 		Progress: func(now health.Comparison) { m.compared(&now) }}
 	own := ownFiles{comparer: m}
+	o.Kept = m.keepBase
 	if asked.Order != nil {
 		own.rate = asked.Order.Rate
 	}
@@ -357,6 +362,9 @@ func (m *comparer) Compare(asked Comparing) error {
 	m.o.Group.Go(func() error {
 		defer asked.Done()
 		defer cancel()
+		if asked.Incremental {
+			o.Since, o.Changes = m.base(asked.Oldest), m.changes(own.rate)
+		}
 		result, err := compare.Run(ctx, append([]compare.Member{own}, asked.Others...), o)
 		m.log.Info("a comparison has ended", zap.Strings("members", result.Members), zap.Int64("pages", result.Blocks),
 			zap.Int64("equal", result.Equal), zap.Int64("differ", result.Differ), zap.Any("unverified", result.Unverified), zap.Error(err))
@@ -377,7 +385,8 @@ func (m *comparer) Compare(asked Comparing) error {
 // compareByOrder begins a comparison that is scheduled.
 func (m *comparer) compareByOrder(o platform.CheckOrder) error {
 	others, done := m.o.Host.Others(m.o.Name, m.Peers(), nil, o.Rate)
-	if err := m.Compare(Comparing{Others: others, Wait: scheduledWait, Done: done, Order: &o}); err != nil {
+	if err := m.Compare(Comparing{Others: others, Wait: scheduledWait, Done: done, Order: &o, Incremental: o.Full > 0,
+		Oldest: o.Full}); err != nil {
 		done()
 		return err
 	}

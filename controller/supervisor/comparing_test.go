@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,61 @@ func TestCompare(t *testing.T) {
 	m.mu.Unlock()
 	if r := m.Snapshot().Comparison; m.Comparison() == nil || r == nil || r.Incarnations["feed-e1"] != "feed-e1_1" {
 		t.Errorf("a new copy of the data has ended the comparison of the former: %+v", r) // it says which data it is about
+	}
+}
+
+// TestCompareIncremental: the agent keeps what the next comparison rests on, and reads the member's WAL for it; the first has nothing to
+// rest on, and a full one is made where the last is too old.
+func TestCompareIncremental(t *testing.T) {
+	pg := runningPrimary(t)
+	m := scanned(t, pg, 1000)
+	m.o.Config.Data = t.TempDir()
+	check(t, os.MkdirAll(m.o.Config.MemberDir(m.o.Name), 0o755))
+	eventually(t, "a look", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.calm() })
+	other := peerOf{ownFiles: ownFiles{comparer: &m.comparer}, other: func(integrity.Block, *page.Summary) {}}
+	run := func(oldest time.Duration) *health.Comparison {
+		t.Helper()
+		done := make(chan struct{})
+		check(t, m.Compare(Comparing{Others: []compare.Member{other}, Done: func() { close(done) }, Incremental: true, Oldest: oldest}))
+		<-done
+		return m.Comparison()
+	}
+	if c := run(0); !c.Complete || c.Incremental || !strings.Contains(c.FullBecause, "no earlier comparison is known") {
+		t.Errorf("the first: %+v", c)
+	}
+	check(t, sqlOf(t.Context(), pg, "CREATE TABLE public.pages AS SELECT n, repeat('x', 200) FROM generate_series(1, 1000) AS n"))
+	check(t, sqlOf(t.Context(), pg, "CHECKPOINT"))
+	if c := run(time.Hour); !c.Complete || !c.Incremental || c.Blocks < 20 || c.Unread < c.Blocks || c.UnreadMS == 0 || c.WALBytes < 20*8192 {
+		t.Errorf("the next: %+v", c)
+	}
+	if c := run(time.Nanosecond); c.Incremental || c.FullBecause != "" {
+		t.Errorf("where the last full one is too old: %+v", c)
+	}
+	check(t, os.WriteFile(m.basePath(), []byte("{"), 0o600))
+	if c := run(0); c.Incremental || c.FullBecause == "" {
+		t.Errorf("with a damaged file: %+v", c)
+	}
+	if c := run(0); !c.Incremental {
+		t.Errorf("once it is written again: %+v", c)
+	}
+	m.keepBase(nil)
+	m.keepBase(nil)
+	if c := run(0); c.Incremental {
+		t.Errorf("without what it could rest on: %+v", c)
+	}
+	reads := make(chan struct{})
+	go func() {
+		for range reads {
+		}
+	}()
+	defer close(reads)
+	p := walPace{rate: 1 << 20, reads: reads}
+	begun := time.Now()
+	for range 3 {
+		check(t, p.wait(t.Context(), 100<<10))
+	}
+	if took := time.Since(begun); took < 150*time.Millisecond {
+		t.Errorf("200 kB at 1 MB a second took %s", took)
 	}
 }
 

@@ -20,6 +20,9 @@ type CompareRequest struct {
 	Wait time.Duration `json:"wait"`
 	// Members are those to compare with; none means all others of the cluster.
 	Members []string `json:"members,omitempty"`
+	// Incremental: pages that no WAL has changed since the last comparison by the same agent are not read again, where that can be told. An
+	// agent of an earlier version refuses a request with it.
+	Incremental bool `json:"incremental,omitempty"`
 }
 
 // MendRequest is the body of POST /v1/integrity/{member}/mend of an agent: it asks how a page would be mended, and changes nothing.

@@ -20,6 +20,13 @@ func Compared(cluster string, c *health.Comparison, o Options) string {
 		fmt.Fprintf(&b, "%s: %s: %s\n", o.paint(yellow, "not compared"), m, c.LeftOut[m])
 	}
 	fmt.Fprintf(&b, "%s, equal %d, different %d\n", number(c.Blocks, "page"), c.Equal, c.Differ)
+	switch {
+	case c.FullBecause != "":
+		fmt.Fprintf(&b, "every page was read, and not only what has changed: %s\n", c.FullBecause)
+	case c.Incremental:
+		fmt.Fprintf(&b, "%s not read again, since no WAL has changed them (%s of WAL were read)%s\n", number(c.Unread, "page"),
+			Bytes(c.WALBytes), unreadAge(c, 0))
+	}
 	for _, why := range slices.Sorted(maps.Keys(c.Unverified)) {
 		fmt.Fprintf(&b, "not verified, %s: %s\n", why, number(c.Unverified[why], "page"))
 	}
@@ -69,7 +76,18 @@ func comparedVerdict(c *health.Comparison, member string) (string, style) {
 	case !c.Complete:
 		return "not compared to the end: " + or(c.Ended, "it is running"), yellow
 	}
+	if c.Unread > 0 {
+		return fmt.Sprintf("no difference found in what was read; %s not read again%s", number(c.Unread, "page"), unreadAge(c, 0)), green
+	}
 	return "no difference found", green
+}
+
+// unreadAge is the age of the oldest page that a comparison has not read again, that long after it; "" for none.
+func unreadAge(c *health.Comparison, after time.Duration) string {
+	if c.Unread == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", last read up to %s ago", (time.Duration(c.UnreadMS)*time.Millisecond + after).Round(time.Second))
 }
 
 // comparisonLine is a comparison in one line, for integrity show.
@@ -86,6 +104,9 @@ func comparisonLine(cluster string, i Integrity) string {
 		left += blocks
 	}
 	text += fmt.Sprintf(", not verified %d", left)
+	if c.Unread > 0 {
+		text += fmt.Sprintf(", not read again %d%s", c.Unread, unreadAge(c, i.ComparisonAge))
+	}
 	if c.Ended != "" {
 		text += "; it ended early: " + c.Ended
 	}

@@ -38,6 +38,10 @@ func TestIntegrities(t *testing.T) {
 			t.Errorf("%q is not there once:\n%s", want, text)
 		}
 	}
+	last.Unread, last.UnreadMS = 7, 3_600_000
+	if text := Verdicts(all, Options{}); !strings.Contains(text, "not verified 1, not read again 7, last read up to 1h1m0s ago\n") {
+		t.Error(text)
+	}
 	last.Incarnations = map[string]string{"feed-e1": "feed-e1_1", "feed-e2": "feed-e2_2", "feed-e3": "feed-e3_3"}
 	for n, data := range []string{"feed-e1_1", "feed-e2_2", "feed-e3_9"} {
 		c.Members[n].Seen.Incarnation = data

@@ -91,7 +91,7 @@ type Options struct {
 	Since *Base
 	// Changes reads the WAL of the first member on a timeline from one position to another or beyond, and returns how many bytes that were.
 	// The error is why that cannot be done.
-	Changes func(ctx context.Context, t platform.Timeline, from, until platform.LSN, into *Changes) (bytes int64, err error)
+	Changes func(ctx context.Context, t platform.Timeline, from, until platform.LSN) (found *Changes, bytes int64, err error)
 	// Kept takes what a further comparison may rest on, or nil for nothing, once this one has reached its end; nil: nothing is kept.
 	Kept func(*Base)
 	// Turn waits until members may be asked, before each look; nil: they always may. An error, which is that of the context, ends it.
@@ -321,11 +321,16 @@ func (r *run) look(ctx context.Context, b batch, each func(at integrity.Block, s
 	return nil
 }
 
-// turn waits. Meanwhile the members hear now and then that the comparison still has them.
+// turn waits until members may be asked.
 func (r *run) turn(ctx context.Context) error {
 	if r.o.Turn == nil {
 		return ctx.Err()
 	}
+	return r.holding(ctx, r.o.Turn)
+}
+
+// holding does what may last. Meanwhile the members hear now and then that the comparison still has them.
+func (r *run) holding(ctx context.Context, do func(context.Context) error) error {
 	waits, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	for _, m := range r.members {
@@ -337,7 +342,7 @@ func (r *run) turn(ctx context.Context) error {
 			}
 		})
 	}
-	err := r.o.Turn(ctx)
+	err := do(ctx)
 	stop()
 	wg.Wait()
 	return err

@@ -22,8 +22,8 @@ import (
 //
 // Every change that is logged names its page in its record's header, whatever the resource manager. What is not logged is no matter of a
 // comparison: hint bits, free space maps, unlogged relations. Three things are not named page by page. Files that are created, cut off or
-// copied are looked at whole, or from there on. So is what a fork has beyond its former length, and a fork that was not there. The bits that
-// a change clears in a visibility map are found by the page of the heap.
+// copied are looked at whole, or from there on. So is what a fork has beyond its former length, and a fork that was not there. The bits
+// that a change clears in a visibility map are found by the page of the heap.
 
 // Base is what an incremental comparison rests on: one that has reached its end.
 type Base struct {
@@ -166,8 +166,14 @@ func (r *run) rest(ctx context.Context, lists []Listing) error {
 		r.c.FullBecause = why
 		return nil
 	}
-	changes := NewChanges()
-	bytes, err := r.o.Changes(ctx, r.o.Since.Data.Timeline, r.o.Since.From, r.from, changes)
+	if err := r.turn(ctx); err != nil {
+		return err
+	}
+	var changes *Changes
+	err := r.holding(ctx, func(ctx context.Context) (err error) {
+		changes, r.c.WALBytes, err = r.o.Changes(ctx, r.o.Since.Data.Timeline, r.o.Since.From, r.from)
+		return err
+	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	} else if err != nil {
@@ -186,7 +192,7 @@ func (r *run) rest(ctx context.Context, lists []Listing) error {
 			s.mapOf(f, page.Layout{Size: r.data[0].PageSize})
 		}
 	}
-	r.since, r.c.WALBytes = s, bytes
+	r.since = s
 	for _, f := range r.forks {
 		all := int64(f.Blocks)
 		for _, count := range r.blocks(f) {

@@ -35,10 +35,11 @@ func (h *history) run(count int) health.Comparison {
 	if o.Kept = func(b *Base) { h.base = b }; !h.full {
 		o.Since = h.base
 	}
-	o.Changes = func(ctx context.Context, t platform.Timeline, from, until platform.LSN, into *Changes) (int64, error) {
+	o.Changes = func(ctx context.Context, t platform.Timeline, from, until platform.LSN) (*Changes, int64, error) {
 		owner := kit.Must[postgres.Owner](h.t)(damage.TestOwner())
+		into := NewChanges()
 		f, err := (&postgres.Server{Data: h.servers[0].Data, Owner: owner}).Changes(ctx, t, from, nil, into.Add)
-		return f.Bytes, errors.Join(err, f.Reaches(until))
+		return into, f.Bytes, errors.Join(err, f.Reaches(until))
 	}
 	c := kit.Must[health.Comparison](h.t)(Run(testContext(h.t), h.members(count), o))
 	h.accounted(c)
@@ -188,11 +189,12 @@ func TestRests(t *testing.T) {
 		var kept *Base
 		o := Options{Wait: time.Minute, Every: time.Millisecond, Since: base, Kept: func(b *Base) { kept = b },
 			Catalog: func(context.Context) map[integrity.Relation]Known { return nil },
-			Changes: func(_ context.Context, _ platform.Timeline, from, until platform.LSN, into *Changes) (int64, error) {
+			Changes: func(_ context.Context, _ platform.Timeline, from, until platform.LSN) (*Changes, int64, error) {
+				into := NewChanges()
 				for _, c := range tt.change {
 					into.Add(c)
 				}
-				return 77, tt.wal
+				return into, 77, tt.wal
 			}}
 		all := []Member{&modelled{name: "a", looks: map[uint32]int{}}, &modelled{name: "b", looks: map[uint32]int{}}}
 		c, err := Run(t.Context(), all, o)
