@@ -26,7 +26,8 @@ type shelf struct {
 	busy    atomic.Int32 // so many questions are refused first
 	redo    atomic.Uint64
 	rate    atomic.Int64 // of the last read
-	status  byte         // is changed in each byte of pg_xact
+	multi   compare.Multixacts
+	status  byte // is changed in each byte of pg_xact
 	ended   atomic.Int32
 	taken   string // by the comparison of this member's agent; "" for none
 }
@@ -48,7 +49,7 @@ func (s *shelf) CompareWhere(_ context.Context, by string) (compare.Where, error
 	}
 	redo := platform.LSN(s.redo.Add(100))
 	return compare.Where{Data: compare.Data{Incarnation: "i", SystemID: "7", Timeline: 1, PageSize: 8192, Checksums: true, HintsLogged: true},
-		Redo: redo, End: redo + 50, OldestXID: 700, EndedXIDs: 100_000}, nil
+		Redo: redo, End: redo + 50, OldestXID: 700, EndedXIDs: 100_000, Multi: s.multi}, nil
 }
 
 func (s *shelf) CompareList(ctx context.Context, by string) (l compare.Listing, err error) {
@@ -136,8 +137,9 @@ func TestCompareAcrossAgents(t *testing.T) {
 		Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
 	check(t, err)
 	const status = 4 // pages of pg_xact
+	const older = "pg_multixact, of which a member's agent tells nothing: it is of an earlier version"
 	if !c.Complete || c.Blocks != shelfPages+status || c.Equal != shelfPages-2+status || c.Differ != 2 || len(c.Damage) != 2 ||
-		c.SentBytes == 0 || c.Unverified["unlogged"] != 4 || c.Suspect["feed-e1"] != 2 {
+		c.SentBytes == 0 || c.Unverified["unlogged"] != 4 || c.Unverified[older] != 1 || c.Suspect["feed-e1"] != 2 {
 		t.Errorf("%+v", c)
 	}
 	for n, want := range []string{"zeroed page", "lost write"} {
@@ -155,6 +157,22 @@ func TestCompareAcrossAgents(t *testing.T) {
 	if c.Differ != status || c.Damage[0].Kind != "transaction status" ||
 		c.Damage[0].Path != "pg_xact/0000" || c.Damage[3].Block != 3 {
 		t.Errorf("%+v", c)
+	}
+	// Agents that tell of multixacts are asked for both tables; beside one that does not, the other is not asked.
+	far.status = 0
+	both := compare.Multixacts{Oldest: 1, Next: 3000, NextMember: 0x11111111 + 2000}
+	for _, known := range []bool{true, false} {
+		own := &shelf{multi: both}
+		if far.multi = both; !known {
+			far.multi = compare.Multixacts{}
+		}
+		c, err = compare.Run(t.Context(), []compare.Member{own, others}, compare.Options{Wait: time.Minute, Every: time.Millisecond,
+			Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
+		check(t, err)
+		want := map[bool]int64{true: 2 + 2}[known] // pages of multixacts
+		if c.Differ != 0 || c.Blocks != shelfPages+status+want || c.Equal != c.Blocks || (c.Unverified[older] != 1) != known {
+			t.Errorf("multixacts known %v: %+v", known, c)
+		}
 	}
 	far.taken = "feed-e3"
 	busy := (*compare.BusyError)(nil)
@@ -183,6 +201,10 @@ func TestIntegrityAPIRoles(t *testing.T) {
 			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Count: 1}}, 200, ""},
 		{"for too many of them", identity.RoleAgent, "db-e2", "POST", "feed-e1/transactions",
 			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Count: compare.MostBits + 1, Bits: true}}, 400, "want 1 to 16"},
+		{"an agent asks for multixacts", identity.RoleAgent, "db-e2", "POST", "feed-e1/transactions",
+			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Of: compare.Members, Count: 1}}, 200, ""},
+		{"for a table of a later version", identity.RoleAgent, "db-e2", "POST", "feed-e1/transactions",
+			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Of: "others", Count: 1}}, 400, "there is no table"},
 		{"for a member of another host", identity.RoleAgent, "db-e3", "POST", "feed-e1/read", request, 403, "may not ask for"},
 		{"for a member of another cluster", identity.RoleAgent, "db-e2", "POST", "feed-e1/list", compare.ListRequest{From: "tags-e2"}, 403,
 			"may not ask for"},

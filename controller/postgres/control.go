@@ -126,6 +126,8 @@ func parseControl(out string) (Control, error) {
 		CatalogueVersion: f["Catalog version number"],
 		XIDs: ondisk.XIDs{Next: r.xid("Latest checkpoint's NextXID"), Oldest: r.xid("Latest checkpoint's oldestXID"),
 			OldestActive: r.xid("Latest checkpoint's oldestActiveXID")},
+		Multi: ondisk.Multixacts{Next: r.xid("Latest checkpoint's NextMultiXactId"),
+			NextMember: r.xid("Latest checkpoint's NextMultiOffset"), Oldest: r.xid("Latest checkpoint's oldestMultiXid")},
 	}
 	return c, r.err
 }

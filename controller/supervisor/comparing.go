@@ -152,6 +152,7 @@ func (m *comparer) where(ctx context.Context, pg *postgres.Server, incarnation s
 		return compare.Where{}, c, err
 	}
 	return compare.Where{Redo: c.Redo, OldestXID: c.XIDs.Oldest, EndedXIDs: c.EndedXIDs(),
+		Multi: compare.Multixacts(c.Multi),
 		Data: compare.Data{Incarnation: incarnation, Primary: m.seen().Role == health.RolePrimary,
 			SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
 			HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
@@ -185,8 +186,7 @@ func (m *comparer) CompareList(ctx context.Context, by string) (l compare.Listin
 	}
 	l.Where = where
 	l.Forks, l.Left = compare.ForksOf(files, int64(control.PageSize), int64(control.RelationSegment))
-	l.Left[compare.Multixacts], err = m.files.Multixacts(ctx)
-	return l, err
+	return l, nil
 }
 
 // CompareWhere says how far the member has written. The errors are those of CompareList.
@@ -242,7 +242,7 @@ func (m *comparer) ComparePage(ctx context.Context, b integrity.Block) (a compar
 	return a, err
 }
 
-// CompareTransactions reads a part of pg_xact, at a rate as CompareRead does. The errors are those of CompareList.
+// CompareTransactions reads a part of pg_xact or of another table, at a rate as CompareRead does. The errors are those of CompareList.
 func (m *comparer) CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) (
 	all []compare.Status, at compare.Where, err error) {
 	if err := m.take(by); err != nil {
@@ -259,7 +259,7 @@ func (m *comparer) CompareTransactions(ctx context.Context, by string, rate int,
 	}
 	layout := page.Layout{Size: int(control.PageSize)}
 	o := integrity.Options{Rate: m.rate(rate), Deadline: scanDeadline}
-	err = m.files.Transactions(ctx, o, want.From, want.Count, func(number uint32, content []byte) error {
+	err = m.files.Table(ctx, o, want.Folder(), want.From, want.Count, func(number uint32, content []byte) error {
 		all = append(all, want.StatusOf(layout, number, content))
 		return nil
 	})

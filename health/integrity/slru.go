@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 )
@@ -18,6 +17,19 @@ const slruPages = 32
 // that is not there, or goes meanwhile, is left out. each may keep no page. Of the options it heeds Rate and Deadline. Its
 // errors are those of Scan, each's own, and those of the files.
 func (s *Scanner) Transactions(ctx context.Context, o Options, from, count uint32, each func(number uint32, content []byte) error) error {
+	return s.Table(ctx, o, TransactionsDir, from, count, each)
+}
+
+// Folders of tables of fixed entries (SLRUs) that are compared, below the data directory.
+const (
+	TransactionsDir = "pg_xact"
+	OffsetsDir      = "pg_multixact/offsets"
+	MembersDir      = "pg_multixact/members"
+)
+
+// Table is Transactions for the pages in one of those folders.
+func (s *Scanner) Table(ctx context.Context, o Options, dir string, from, count uint32,
+	each func(number uint32, content []byte) error) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
@@ -27,14 +39,13 @@ func (s *Scanner) Transactions(ctx context.Context, o Options, from, count uint3
 		return err
 	}
 	defer end()
-	if err := x.transactions(ctx, from, count, each); err != nil {
+	if err := x.table(ctx, dir, from, count, each); err != nil {
 		return fmt.Errorf("check the files of %s: %w", s.Dir, err)
 	}
 	return nil
 }
 
-func (x *scan) transactions(ctx context.Context, from, count uint32, each func(number uint32, content []byte) error) error {
-	const dir = "pg_xact"
+func (x *scan) table(ctx context.Context, dir string, from, count uint32, each func(number uint32, content []byte) error) error {
 	var listed struct {
 		names []string
 		err   error
@@ -88,43 +99,3 @@ func (x *scan) transactions(ctx context.Context, from, count uint32, each func(n
 }
 
 func slruName(segment uint32) string { return fmt.Sprintf("%04X", segment) }
-
-// Multixacts counts the pages of pg_multixact, which no check reads. Its errors are those of Scan and of the files.
-func (s *Scanner) Multixacts(ctx context.Context) (pages int64, err error) {
-	if err := s.begin(); err != nil {
-		return 0, err
-	}
-	defer s.busy.Store(false)
-	x, end, err := s.prepare(Options{})
-	if err != nil {
-		return 0, err
-	}
-	defer end()
-	for _, dir := range []string{"pg_multixact/offsets", "pg_multixact/members"} {
-		var counted struct {
-			bytes int64
-			err   error
-		}
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		if err := s.bounded(x.o.Deadline, "list "+dir, func() { counted.bytes, counted.err = sizes(x.tree.data, dir) }); err != nil {
-			return 0, err
-		} else if counted.err != nil {
-			return 0, fmt.Errorf("check the files of %s: %w", s.Dir, counted.err)
-		}
-		pages += counted.bytes / x.page()
-	}
-	return pages, nil
-}
-
-// sizes sums those of a folder's files.
-func sizes(root *os.Root, dir string) (bytes int64, err error) {
-	names, err := list(root, dir)
-	for _, name := range names {
-		if info, err := root.Lstat(dir + "/" + name); err == nil && info.Mode().IsRegular() {
-			bytes += info.Size()
-		}
-	}
-	return bytes, err
-}

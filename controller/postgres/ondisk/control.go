@@ -36,7 +36,12 @@ type Control struct {
 	MaxLocks         int
 	CatalogueVersion string
 	XIDs
+	Multi Multixacts
 }
+
+// Multixacts are the multixacts that the latest checkpoint names: the next one, where the next one's members begin, and the oldest that may
+// still be asked for. Next is never 0 in a control file.
+type Multixacts struct{ Next, NextMember, Oldest uint32 }
 
 // XIDs are the transactions that the latest checkpoint names: the next one, the oldest whose status is kept, and the oldest that was
 // running. That is 0 after a shutdown, and where wal_level is minimal.
@@ -85,7 +90,10 @@ const (
 	atTimeline        = 48
 	atPrevTimeline    = 52
 	atNextXID         = 64
+	atNextMulti       = 76
+	atNextMember      = 80
 	atOldestXID       = 84
+	atOldestMulti     = 92
 	atOldestActiveXID = 120
 	atMinRecovery     = 136
 	atMinTimeline     = 144
@@ -152,6 +160,7 @@ func ParseControl(file []byte) (Control, error) {
 		MaxLocks:         f.int(atMaxLocks),
 		CatalogueVersion: strconv.FormatUint(uint64(f.uint32(atCatalogue)), 10),
 		XIDs:             XIDs{f.uint32(atNextXID), f.uint32(atOldestXID), f.uint32(atOldestActiveXID)},
+		Multi:            Multixacts{f.uint32(atNextMulti), f.uint32(atNextMember), f.uint32(atOldestMulti)},
 	}, nil
 }
 

@@ -28,6 +28,9 @@ func controlFile(version uint32, change func(file []byte)) []byte {
 	put32(144, 3)
 	put32(172, 1)
 	file[176] = 1
+	put32(76, 60)
+	put32(80, 90)
+	put32(92, 40)
 	for n, setting := range []uint32{100, 8, 16, 0, 64} {
 		put32(180+4*n, setting)
 	}
@@ -53,7 +56,7 @@ func TestParseControl(t *testing.T) {
 		PrevTimeline: 2, MinRecovery: 1<<32 | 0xA0, MinTimeline: 3, Checksums: true, WALLogHints: true, WALLevel: "replica",
 		SegmentSize: 16 << 20, BlockSize: 8192, PageSize: 16384, RelationSegment: 65536,
 		MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64, CatalogueVersion: "202209061",
-		XIDs: XIDs{800, 700, 790},
+		XIDs: XIDs{800, 700, 790}, Multi: Multixacts{60, 90, 40},
 	}
 	same := func(*Control) {}
 	none := func([]byte) {}

@@ -42,12 +42,21 @@ func (r *run) list(ctx context.Context) ([]Listing, error) {
 	where := make([]Where, len(lists))
 	for n, l := range lists {
 		where[n] = l.Where
+		r.nextMembers = append(r.nextMembers, l.Multi.NextMember)
 	}
-	var told bool
-	if r.span, told = spanOf(where, page.Layout{Size: r.data[0].PageSize}); !told {
-		r.c.Unverified[noStatus]++
+	layout := page.Layout{Size: r.data[0].PageSize}
+	for _, table := range []struct {
+		of   func([]Where, page.Layout) (span, bool)
+		none string
+	}{{spanOf, noStatus}, {offsetsSpan, noMultixacts}} {
+		s, told := table.of(where, layout)
+		if !told {
+			r.c.Unverified[table.none]++
+			continue
+		}
+		r.spans = append(r.spans, s)
+		r.total += int64(s.count)
 	}
-	r.total += int64(r.span.count)
 	for f, blocks := range longest {
 		if f.Blocks = blocks; f.Fork == page.FreeSpace {
 			r.c.Unverified[freeSpaceMap] += int64(blocks)

@@ -36,6 +36,8 @@ type Where struct {
 	// OldestXID is the oldest transaction whose status it keeps, EndedXIDs the one before which all had ended at that checkpoint; 0: unknown.
 	OldestXID uint32 `json:"oldestXID,omitempty"`
 	EndedXIDs uint32 `json:"endedXIDs,omitempty"`
+	// Multi are the multixacts; an agent of an earlier version does not tell them.
+	Multi Multixacts `json:"multi,omitzero"`
 }
 
 // Fork is one fork of a relation. In JSON it is a list of five numbers, because there are many.
@@ -63,7 +65,8 @@ type Member interface {
 	Where(ctx context.Context) (Where, error)
 	// Read summarises pages. The redo position was read before the first page. sent is how many bytes have crossed the network.
 	Read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at Where, sent int64, err error)
-	// Transactions reads a part of pg_xact. Pages that are not there are left out. sent is how many bytes have crossed the network.
+	// Transactions reads a part of pg_xact, or of another table. Pages that are not there are left out. sent is how many bytes have crossed
+	// the network.
 	Transactions(ctx context.Context, want Transactions) (all []Status, at Where, sent int64, err error)
 	// End tells that the comparison asks no more. From List until then the member is in no other comparison; so it is without questions
 	// for a while.
@@ -187,7 +190,7 @@ func newRun(members []Member, o Options) *run {
 	o.Every = cmp.Or(o.Every, defaultEvery)
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{},
-		statusWaits: map[uint32]*waitingStatus{}, maps: map[integrity.Block]*staleMap{}}
+		statusWaits: map[tablePage]*waitingStatus{}, maps: map[integrity.Block]*staleMap{}}
 	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, m := range members {
 		r.names = append(r.names, m.Name())
@@ -210,11 +213,13 @@ type run struct {
 	since   *since       // nil: all pages are looked at
 	c       health.Comparison
 	waiting map[integrity.Block]*waiting
-	span    span
 	heap    heap
 	maps    map[integrity.Block]*staleMap
-	// statusWaits are the pages of pg_xact that differ, by number.
-	statusWaits map[uint32]*waitingStatus
+	// spans are what is compared of tables but for members of multixacts, of which nextMembers are the next ones, by cluster member.
+	// statusWaits are the pages of tables that differ.
+	spans       []span
+	nextMembers []uint32
+	statusWaits map[tablePage]*waitingStatus
 }
 
 // waiting is a page that is not equal yet.

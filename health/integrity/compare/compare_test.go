@@ -60,7 +60,7 @@ func (l *lab) accounted(c health.Comparison) {
 	l.t.Helper()
 	left := int64(0)
 	for why, blocks := range c.Unverified {
-		if why != freeSpaceMap && why != "unlogged" && why != "temporary" && why != notFinished && why != Multixacts {
+		if why != freeSpaceMap && why != "unlogged" && why != "temporary" && why != notFinished && why != noMembers {
 			left += blocks
 		}
 	}
@@ -216,8 +216,8 @@ func TestLostCommits(t *testing.T) {
 		end := l.meanwhile(l.checkpoints)
 		defer end()
 		whole := kit.Must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
-		if l.accounted(whole); whole.Differ != 0 || whole.Unverified[noStatus]+whole.Unverified[noSegment]+whole.Unverified[openStatus] != 0 ||
-			whole.Unverified[Multixacts] == 0 {
+		if l.accounted(whole); whole.Differ != 0 || whole.Unverified[noStatus]+whole.Unverified[noSegment]+whole.Unverified[openStatus]+
+			whole.Unverified[noMultixacts]+whole.Unverified[noMembers] != 0 {
 			t.Errorf("before: %+v", whole)
 		}
 		d := kit.Must[damage.Data](t)(damage.Open(l.servers[1].Data))

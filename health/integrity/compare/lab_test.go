@@ -175,7 +175,8 @@ func (m *local) Where(ctx context.Context) (w Where, err error) {
 	}
 	c := d.Control
 	w = Where{Data: Data{Incarnation: m.name, SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
-		HintsLogged: c.Checksums || c.WALLogHints, Primary: m.name == "a"}, Redo: c.Redo, OldestXID: c.XIDs.Oldest, EndedXIDs: c.EndedXIDs()}
+		HintsLogged: c.Checksums || c.WALLogHints, Primary: m.name == "a"}, Redo: c.Redo, OldestXID: c.XIDs.Oldest, EndedXIDs: c.EndedXIDs(),
+		Multi: Multixacts(c.Multi)}
 	text, err := m.server.SQL(ctx, "postgres", "SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_replay_lsn(), "+
 		"pg_last_wal_receive_lsn()) ELSE pg_current_wal_flush_lsn() END")
 	if err == nil {
@@ -198,7 +199,6 @@ func (m *local) List(ctx context.Context) (l Listing, err error) {
 	c, err := m.scanner.Catalogue(ctx)
 	if err == nil {
 		l.Forks, l.Left = ForksOf(c, int64(d.Layout.Size), int64(d.Segment))
-		l.Left[Multixacts], err = m.scanner.Multixacts(ctx)
 	}
 	return l, err
 }
@@ -232,7 +232,7 @@ func (m *local) Transactions(ctx context.Context, want Transactions) (all []Stat
 	if at, err = m.Where(ctx); err != nil {
 		return nil, at, 0, err
 	}
-	err = m.scanner.Transactions(ctx, integrity.Options{}, want.From, want.Count, func(n uint32, p []byte) error {
+	err = m.scanner.Table(ctx, integrity.Options{}, want.Folder(), want.From, want.Count, func(n uint32, p []byte) error {
 		all = append(all, want.StatusOf(page.Layout{Size: at.PageSize}, n, p))
 		return nil
 	})

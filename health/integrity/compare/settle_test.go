@@ -28,6 +28,7 @@ type modelled struct {
 	vmLooks      int
 	status       func(n uint32, look int) []byte
 	oldest, xids uint32
+	multi        Multixacts
 	statusLooks  int
 	ended        int
 	asked        int
@@ -48,7 +49,7 @@ func (m *modelled) Where(context.Context) (Where, error) {
 		redo += platform.LSN(100 * m.asked)
 	}
 	return Where{Data: Data{Timeline: 1, PageSize: 8192, Primary: m.primary}, Redo: redo, End: redo + 150,
-		OldestXID: m.oldest, EndedXIDs: m.xids}, nil
+		OldestXID: m.oldest, EndedXIDs: m.xids, Multi: m.multi}, nil
 }
 
 func (m *modelled) End(context.Context) { m.ended++ }
@@ -351,12 +352,12 @@ func TestSpan(t *testing.T) {
 		want span
 		ok   bool
 	}{
-		{[]Where{at(700, 800), at(700, 790)}, span{700, 790, 0, 1}, true},
-		{[]Where{at(700, 40_000), at(720, 50_000)}, span{720, 40_000, 0, 2}, true},
-		{[]Where{at(700, 32_768)}, span{700, 32_768, 0, 1}, true},
-		{[]Where{at(1<<32-10, 40_000)}, span{1<<32 - 10, 40_000, last, 3}, true},
-		{[]Where{at(1<<32-10, 1<<32-5), at(1<<32-20, 40_000)}, span{1<<32 - 10, 1<<32 - 5, last, 1}, true},
-		{[]Where{at(700, 800), at(900, 1000)}, span{900, 800, 0, 0}, true},
+		{[]Where{at(700, 800), at(700, 790)}, span{"", 700, 790, 0, 1}, true},
+		{[]Where{at(700, 40_000), at(720, 50_000)}, span{"", 720, 40_000, 0, 2}, true},
+		{[]Where{at(700, 32_768)}, span{"", 700, 32_768, 0, 1}, true},
+		{[]Where{at(1<<32-10, 40_000)}, span{"", 1<<32 - 10, 40_000, last, 3}, true},
+		{[]Where{at(1<<32-10, 1<<32-5), at(1<<32-20, 40_000)}, span{"", 1<<32 - 10, 1<<32 - 5, last, 1}, true},
+		{[]Where{at(700, 800), at(900, 1000)}, span{"", 900, 800, 0, 0}, true},
 		{[]Where{at(700, 800), at(700, 0)}, span{}, false},
 		{[]Where{at(0, 0)}, span{}, false},
 	} {
@@ -386,7 +387,7 @@ func TestJudgeStatus(t *testing.T) {
 			bits, r.names = append(bits, []byte{b}), append(r.names, string(rune('a'+n)))
 			r.data = append(r.data, Data{Primary: n == 0})
 		}
-		if v := r.judgeStatus(bits, 96); !slices.Equal(v.suspects, c.suspects) || v.named != c.named ||
+		if v := r.judgeStatus("", bits, 96); !slices.Equal(v.suspects, c.suspects) || v.named != c.named ||
 			strings.Contains(v.text, "would decide") == v.named {
 			t.Errorf("%v: %+v", c.bits, v)
 		}

@@ -13,20 +13,23 @@ import (
 	"mainstay/health/integrity/page"
 )
 
-// Transactions asks for the status of transactions, as pg_xact has it: for each page which of its transactions have committed.
+// Transactions asks for the status of transactions, as pg_xact has it: for each page which of its transactions have committed. Or it asks
+// for the pages of another table.
 type Transactions struct {
+	// Of is which table: "" for pg_xact, Offsets or Members. An agent of an earlier version knows pg_xact alone.
+	Of     string `json:"of,omitempty"`
 	From   uint32 `json:"from"`   // the first page
 	Count  uint32 `json:"count"`  // pages, at most MostStatus, or MostBits where Bits is set
-	Oldest uint32 `json:"oldest"` // the transactions from this one on and before Active, as PostgreSQL orders them, count
+	Oldest uint32 `json:"oldest"` // the entries from this one on and before Active, as PostgreSQL orders them, count
 	Active uint32 `json:"active"`
-	Bits   bool   `json:"bits,omitempty"` // the bits of each page as well as their digest
+	Bits   bool   `json:"bits,omitempty"` // what counts of each page as well as its digest
 }
 
-// Status is what one page of pg_xact says.
+// Status is what one page says.
 type Status struct {
 	Page      uint32      `json:"page"`
-	Digest    page.Digest `json:"digest"`              // of page.Committed
-	Committed []byte      `json:"committed,omitempty"` // see page.Committed
+	Digest    page.Digest `json:"digest"`              // of what counts
+	Committed []byte      `json:"committed,omitempty"` // what counts: see page.Committed, page.Offsets and page.Members
 }
 
 // Bounds of Transactions.
@@ -43,16 +46,25 @@ func (t *Transactions) Valid() error {
 	}
 	if t.Count == 0 || t.Count > most {
 		return fmt.Errorf("the status of %d pages of transactions cannot be read: want 1 to %d", t.Count, most)
+	} else if t.Of != "" && t.Of != Offsets && t.Of != Members {
+		return fmt.Errorf("there is no table %q", t.Of)
 	}
 	return nil
 }
 
+// Folder is where the pages are, below the data directory.
+func (t *Transactions) Folder() string { return folderOf(t.Of) }
+
 // StatusOf makes a Status of a page as it was read.
 func (t *Transactions) StatusOf(l page.Layout, number uint32, content []byte) Status {
-	bits := page.Committed(content, number*l.TransactionsPerPage(), t.Oldest, t.Active)
-	s := Status{Page: number, Digest: page.DigestOf(bits)}
+	of := map[string]func([]byte, uint32, uint32, uint32) []byte{Offsets: page.Offsets, Members: page.Members}[t.Of]
+	if of == nil {
+		of = page.Committed
+	}
+	counts := of(content, number*entriesOf(t.Of, l), t.Oldest, t.Active)
+	s := Status{Page: number, Digest: page.DigestOf(counts)}
 	if t.Bits {
-		s.Committed = bits
+		s.Committed = counts
 	}
 	return s
 }
@@ -72,98 +84,138 @@ const (
 	noSegment  = "pages of pg_xact that not all members have: they were truncated, or a file is missing"
 	noStatus   = "pg_xact, of which a member's agent tells nothing"
 	openStatus = "pages of pg_xact that differ, and no checkpoint has passed since"
-	multixacts = "pg_multixact is not compared"
 )
 
-// Multixacts is the reason under which a listing counts pg_multixact.
-const Multixacts = multixacts
-
-// span is the transactions that are compared: all of them have ended on every member, and their status is on each disk.
+// span is the entries of a table that are compared, which are on the disk of every member. Of pg_xact it is transactions that have ended.
 type span struct {
+	of             string // as Transactions.Of
 	oldest, active uint32
 	from, count    uint32 // pages
 }
 
-// waitingStatus is a page of pg_xact that differs.
+// tablePage is one page of a table.
+type tablePage struct {
+	of string
+	n  uint32
+}
+
+func inTables(a, b tablePage) int { return cmp.Or(cmp.Compare(a.of, b.of), cmp.Compare(a.n, b.n)) }
+
+// waitingStatus is a page of a table that differs.
 type waitingStatus struct {
+	span span
 	ends platform.LSN // as in waiting
 	now  statusVerdict
 	sure bool
 	gone bool // it cannot be decided any more: truncated meanwhile
 }
 
-// statusVerdict is what the same page of pg_xact of all members says.
+// statusVerdict is what the same page of all members says.
 type statusVerdict struct {
-	xids     []uint32 // that differ
+	xids     []uint32 // or other entries, that differ
 	suspects []int
 	named    bool
 	text     string
 }
 
-// spanOf is what is compared by the checkpoints of all members; false if a member does not tell.
+// spanOf is what is compared of pg_xact by the checkpoints of all members; false if a member does not tell.
 func spanOf(all []Where, l page.Layout) (s span, ok bool) {
-	s.oldest, s.active = all[0].OldestXID, all[0].EndedXIDs
+	oldest, active := all[0].OldestXID, all[0].EndedXIDs
 	for _, w := range all {
 		if w.EndedXIDs == 0 || w.OldestXID == 0 {
 			return span{}, false
 		}
-		if int32(w.OldestXID-s.oldest) > 0 {
-			s.oldest = w.OldestXID
+		if int32(w.OldestXID-oldest) > 0 {
+			oldest = w.OldestXID
 		}
-		if int32(w.EndedXIDs-s.active) < 0 {
-			s.active = w.EndedXIDs
+		if int32(w.EndedXIDs-active) < 0 {
+			active = w.EndedXIDs
 		}
 	}
-	if int32(s.active-s.oldest) <= 0 {
-		return s, true
-	}
-	per := l.TransactionsPerPage()
-	s.from = s.oldest / per
-	last := (s.active - 1) / per
-	s.count = (last-s.from+pagesOf(l))%pagesOf(l) + 1
-	return s, true
+	return newSpan("", oldest, active, l), true
 }
 
-// pagesOf is how many pages pg_xact has before their numbers begin anew.
-func pagesOf(l page.Layout) uint32 { return uint32(1 << 32 / uint64(l.TransactionsPerPage())) }
+// newSpan is the pages with the entries from one on and before another.
+func newSpan(of string, oldest, active uint32, l page.Layout) span {
+	s := span{of: of, oldest: oldest, active: active}
+	if oldest == active || of != Members && int32(active-oldest) < 0 {
+		return s
+	}
+	per, pages := entriesOf(of, l), pagesOf(of, l)
+	s.from = oldest / per
+	last := (active - 1) / per
+	s.count = (last-s.from+pages)%pages + 1
+	return s
+}
 
-// status looks at every page of pg_xact once.
+// entriesOf is how many entries a page of a table has, pagesOf how many pages there are before their numbers begin anew.
+func entriesOf(of string, l page.Layout) uint32 {
+	switch of {
+	case Offsets:
+		return l.OffsetsPerPage()
+	case Members:
+		return l.MembersPerPage()
+	}
+	return l.TransactionsPerPage()
+}
+
+func pagesOf(of string, l page.Layout) uint32 {
+	per := uint64(entriesOf(of, l))
+	return uint32((1<<32 + per - 1) / per)
+}
+
+// status looks at every page of the tables once.
 func (r *run) status(ctx context.Context) error {
+	for _, s := range r.spans {
+		if err := r.statusOf(ctx, s); err != nil {
+			return err
+		}
+	}
+	members, err := r.membersSpan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.statusOf(ctx, members); err != nil {
+		return err
+	}
+	return r.lookAtStatus(ctx, slices.SortedFunc(maps.Keys(r.statusWaits), inTables))
+}
+
+func (r *run) statusOf(ctx context.Context, s span) error {
 	l := page.Layout{Size: r.data[0].PageSize}
-	for done := uint32(0); done < r.span.count; {
-		from := (r.span.from + done) % pagesOf(l)
-		count := min(r.span.count-done, MostStatus, pagesOf(l)-from)
-		all, err := r.statuses(ctx, from, count, false)
+	for done := uint32(0); done < s.count; {
+		want := Transactions{Of: s.of, Oldest: s.oldest, Active: s.active, From: (s.from + done) % pagesOf(s.of, l)}
+		want.Count = min(s.count-done, MostStatus, pagesOf(s.of, l)-want.From)
+		all, err := r.statuses(ctx, want)
 		if err != nil {
 			return err
 		}
-		for n := from; n < from+count; n++ {
+		for n := want.From; n < want.From+want.Count; n++ {
 			r.c.Blocks++
 			r.c.PageBytes += int64(l.Size)
 			switch had, same := together(all, n); {
 			case had < len(r.members):
-				r.c.Unverified[noSegment]++
+				r.c.Unverified[reasonOf(s.of, noSegment)]++
 			case same:
 				r.c.Equal++
 			case len(r.statusWaits) >= mostStatus:
 				r.c.Unverified[tooMany]++
 			default:
-				r.statusWaits[n] = &waitingStatus{}
+				r.statusWaits[tablePage{s.of, n}] = &waitingStatus{span: s}
 			}
 		}
-		done += count
+		done += want.Count
 		r.tell()
 	}
-	return r.lookAtStatus(ctx, slices.Sorted(maps.Keys(r.statusWaits)))
+	return nil
 }
 
 // statuses asks all members about the same pages: by member, and then by page.
-func (r *run) statuses(ctx context.Context, from, count uint32, bits bool) ([]map[uint32]Status, error) {
+func (r *run) statuses(ctx context.Context, want Transactions) ([]map[uint32]Status, error) {
 	if err := r.turn(ctx); err != nil {
 		return nil, err
 	}
 	all, sent := make([]map[uint32]Status, len(r.members)), make([]int64, len(r.members))
-	want := Transactions{From: from, Count: count, Oldest: r.span.oldest, Active: r.span.active, Bits: bits}
 	err := r.each(ctx, r.o.Patience, func(ctx context.Context, n int) error {
 		found, at, bytes, err := r.members[n].Transactions(ctx, want)
 		if err == nil {
@@ -200,65 +252,69 @@ func together(all []map[uint32]Status, n uint32) (had int, same bool) {
 	return had, same
 }
 
-// lookAtStatus looks at the bits of pages that differ.
-func (r *run) lookAtStatus(ctx context.Context, pages []uint32) error {
-	l := page.Layout{Size: r.data[0].PageSize}
-	for _, n := range pages {
-		all, err := r.statuses(ctx, n, 1, true)
+// lookAtStatus looks at what counts of pages that differ.
+func (r *run) lookAtStatus(ctx context.Context, pages []tablePage) error {
+	for _, at := range pages {
+		w := r.statusWaits[at]
+		all, err := r.statuses(ctx, Transactions{Of: at.of, From: at.n, Count: 1, Oldest: w.span.oldest, Active: w.span.active, Bits: true})
 		if err != nil {
 			return err
 		}
-		w := r.statusWaits[n]
-		had, same := together(all, n)
+		had, same := together(all, at.n)
 		switch {
 		case had < len(r.members):
 			w.gone, w.now = true, statusVerdict{}
 			continue
 		case same:
 			r.c.Equal++
-			delete(r.statusWaits, n)
+			delete(r.statusWaits, at)
 			continue
 		}
-		bits := make([][]byte, len(all))
+		contents := make([][]byte, len(all))
 		for m := range all {
-			bits[m] = all[m][n].Committed
+			contents[m] = all[m][at.n].Committed
 		}
 		before := w.now.xids
-		w.now = r.judgeStatus(bits, n*l.TransactionsPerPage())
+		w.now = r.judgeStatus(at.of, contents, at.n*entriesOf(at.of, page.Layout{Size: r.data[0].PageSize}))
 		w.sure = slices.ContainsFunc(w.now.xids, func(xid uint32) bool { return slices.Contains(before, xid) })
 		w.ends = 0
 	}
 	return nil
 }
 
-// judgeStatus names the members that are wrong about transactions: those that most members contradict.
-func (r *run) judgeStatus(bits [][]byte, first uint32) (v statusVerdict) {
-	for m := 1; m < len(bits); m++ {
-		v.xids = append(v.xids, page.DifferentBits(bits[0], bits[m], first)...)
-	}
-	slices.SortFunc(v.xids, func(a, b uint32) int { return cmp.Compare(a-first, b-first) })
-	v.xids = slices.Compact(v.xids)
+// judgeStatus names the members that are wrong about entries of a page which begins with the entry first: those that most members
+// contradict.
+func (r *run) judgeStatus(of string, contents [][]byte, first uint32) (v statusVerdict) {
 	v.named = true
 	var texts []string
-	for n, xid := range v.xids {
-		var has, lacks []int
-		for m := range bits {
-			if at := xid - first; bits[m][at/8]>>(at%8)&1 != 0 {
-				has = append(has, m)
-			} else {
-				lacks = append(lacks, m)
+	for n := range entriesIn(of, contents) {
+		says := map[uint64][]int{}
+		for m := range contents {
+			value := entryOf(of, contents[m], n)
+			says[value] = append(says[value], m)
+		}
+		if len(says) < 2 {
+			continue
+		}
+		var wrong []int
+		for _, by := range says {
+			if 2*len(by) > len(contents) {
+				for m := range contents {
+					if !slices.Contains(by, m) {
+						wrong = append(wrong, m)
+					}
+				}
 			}
 		}
-		wrong, ok := lacks, 2*len(has) > len(bits)
-		if 2*len(lacks) > len(bits) {
-			wrong, ok = has, true
-		}
-		if !ok || len(wrong) == 1 && r.data[wrong[0]].Primary { // the replay of all replicas may have the same fault
-			v.named, wrong = false, slices.Concat(has, lacks)
+		if wrong == nil || len(wrong) == 1 && r.data[wrong[0]].Primary { // the replay of all replicas may have the same fault
+			v.named, wrong = false, nil
+			for m := range contents {
+				wrong = append(wrong, m)
+			}
 		}
 		v.suspects = append(v.suspects, wrong...)
-		if n < listedXIDs {
-			texts = append(texts, fmt.Sprintf("transaction %d has committed by %s, and not by %s", xid, r.namesOf(has), r.namesOf(lacks)))
+		if v.xids = append(v.xids, first+n); len(v.xids) <= listedXIDs {
+			texts = append(texts, r.entryText(of, first+n, says))
 		}
 	}
 	slices.Sort(v.suspects)
@@ -281,17 +337,17 @@ func (r *run) namesOf(members []int) string {
 	return strings.Join(names, " and ")
 }
 
-// settleStatus looks again at pages of pg_xact whose difference a checkpoint of every member has outlasted; open tells whether others wait.
+// settleStatus looks again at pages of tables whose difference a checkpoint of every member has outlasted; open tells whether others wait.
 func (r *run) settleStatus(ctx context.Context, redo platform.LSN) (looked, open bool, err error) {
-	var due []uint32
-	for n, w := range r.statusWaits {
+	var due []tablePage
+	for at, w := range r.statusWaits {
 		switch {
 		case w.sure || w.gone:
 		case w.ends != 0 && w.ends <= redo:
-			due = append(due, n)
+			due = append(due, at)
 		}
 	}
-	slices.Sort(due)
+	slices.SortFunc(due, inTables)
 	if err := r.lookAtStatus(ctx, due); err != nil {
 		return false, true, err
 	}
@@ -301,24 +357,24 @@ func (r *run) settleStatus(ctx context.Context, redo platform.LSN) (looked, open
 	return len(due) > 0, open, nil
 }
 
-// giveStatus counts and lists the pages of pg_xact that have not become equal.
+// giveStatus counts and lists the pages of tables that have not become equal.
 func (r *run) giveStatus() {
-	for _, n := range slices.Sorted(maps.Keys(r.statusWaits)) {
-		w := r.statusWaits[n]
+	for _, at := range slices.SortedFunc(maps.Keys(r.statusWaits), inTables) {
+		w := r.statusWaits[at]
 		switch {
 		case w.gone:
-			r.c.Unverified[noSegment]++
+			r.c.Unverified[reasonOf(at.of, noSegment)]++
 			continue
 		case !w.sure:
-			r.c.Unverified[openStatus]++
+			r.c.Unverified[reasonOf(at.of, openStatus)]++
 			continue
 		}
 		counts := r.c.Suspect
 		if w.now.named {
 			counts = r.c.Wrong
 		}
-		d := health.DifferentBlock{Path: fmt.Sprintf("pg_xact/%04X", n/slruPages), Block: n % slruPages, Kind: statusKind, Named: w.now.named,
-			Settled: true, Detail: w.now.text}
+		d := health.DifferentBlock{Path: fmt.Sprintf("%s/%04X", folderOf(at.of), at.n/slruPages), Block: at.n % slruPages,
+			Kind: kindOf(at.of), Named: w.now.named, Settled: true, Detail: w.now.text}
 		for _, m := range w.now.suspects {
 			counts[r.names[m]]++
 			d.Suspects = append(d.Suspects, r.names[m])

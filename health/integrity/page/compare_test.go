@@ -1,6 +1,7 @@
 package page
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -462,5 +463,50 @@ func BenchmarkSummarise(b *testing.B) {
 	b.SetBytes(8192)
 	for b.Loop() {
 		s.Summarise(p, 3, heap)
+	}
+}
+
+// TestMultixactPages: of the two tables of multixacts, the entries of a range count, also where numbers begin anew.
+func TestMultixactPages(t *testing.T) {
+	l := Layout{Size: 8192}
+	if l.OffsetsPerPage() != 2048 || l.MembersPerPage() != 1636 {
+		t.Error(l.OffsetsPerPage(), l.MembersPerPage())
+	}
+	p := fields(bytes.Repeat([]byte{0xFF}, 8192))
+	p.put32(4*7, 1234)
+	got := Offsets(p, 2048, 2050, 2056)
+	for n := range uint32(2048) {
+		want := map[bool]uint32{true: 0xFFFFFFFF}[n >= 2 && n < 8]
+		if n == 7 {
+			want = 1234
+		}
+		if Offset(got, n) != want {
+			t.Errorf("entry %d: %x", n, Offset(got, n))
+		}
+	}
+	p = fields(bytes.Repeat([]byte{0xFF}, 8192))
+	p.put32(20+4+8, 700) // the third member of the second group
+	p[20+2] = 5
+	got = Members(p, 1636, 1638, 1643)
+	for n := range uint32(1636) {
+		xid, flags := Member(got, n)
+		wantXID, wantFlags := map[bool]uint32{true: 0xFFFFFFFF}[n >= 2 && n < 7], map[bool]byte{true: 0xFF}[n >= 2 && n < 7]
+		if n == 6 {
+			wantXID, wantFlags = 700, 5
+		}
+		if xid != wantXID || flags != wantFlags {
+			t.Errorf("member %d: %d, %d", n, xid, flags)
+		}
+	}
+	if !bytes.Equal(got[8180:], make([]byte, 12)) {
+		t.Error("what is behind the last group counts")
+	}
+	const first = 1 << 32 / 1636 * 1636 // of the last page
+	got = Members(p, first, first+3, 9)
+	last := uint32(1<<32 - 1 - first)
+	for _, n := range []uint32{2, 3, last, last + 1, 1635} {
+		if xid, _ := Member(got, n); xid != 0 != (n >= 3 && n <= last) {
+			t.Errorf("member %d of the last page: %d", n, xid)
+		}
 	}
 }
