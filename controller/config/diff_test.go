@@ -68,6 +68,11 @@ func TestDiff(t *testing.T) {
 		},
 			"~ clusters[feed].integrity.compare: off -> {every: 168h, share: 25}  # a comparison of all members is made 168h after the last " +
 				"one has ended; `mainstay integrity show` says when"},
+		{"incremental comparisons", func(p *platform.Platform) {
+			feed(p).Integrity = &platform.CheckSchedule{Compare: platform.CheckPlan{Every: 24 * time.Hour, Full: 720 * time.Hour}}
+		},
+			"~ clusters[feed].integrity.compare: off -> {every: 24h, full: 720h}  # a comparison of all members is made 24h after the last " +
+				"one has ended; `mainstay integrity show` says when; it reads what has changed since, and all pages where that was not done for 720h"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # from now on failovers and acks count its members on the new site

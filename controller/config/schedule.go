@@ -14,16 +14,16 @@ import (
 func (r *reader) integrity(c *platform.Cluster) reading {
 	return func(n *yaml.Node, at where) {
 		var s platform.CheckSchedule
-		r.section(field{"compare", r.checkPlan(&s.Compare)}, field{"structure", r.checkPlan(&s.Structure)},
-			field{"freeze", word(r, &c.Freeze)})(n, at)
+		compare := r.checkPlan(&s.Compare, field{"full", r.every(&s.Compare.Full, longSpan)})
+		r.section(field{"compare", compare}, field{"structure", r.checkPlan(&s.Structure)}, field{"freeze", word(r, &c.Freeze)})(n, at)
 		if s != (platform.CheckSchedule{}) {
 			c.Integrity = &s
 		}
 	}
 }
 
-// checkPlan reads a plan; off, and every: off, mean never, whatever else is there.
-func (r *reader) checkPlan(p *platform.CheckPlan) reading {
+// checkPlan reads a plan, and more that this depth has; off, and every: off, mean never, whatever else is there.
+func (r *reader) checkPlan(p *platform.CheckPlan, more ...field) reading {
 	return func(n *yaml.Node, at where) {
 		if n.Kind == yaml.ScalarNode {
 			if n.Value != "off" {
@@ -31,7 +31,8 @@ func (r *reader) checkPlan(p *platform.CheckPlan) reading {
 			}
 			return
 		}
-		r.section(field{"every", r.every(&p.Every, longSpan)}, field{"rate", r.integer(&p.Rate)}, field{"share", r.integer(&p.Share)})(n, at)
+		r.section(append([]field{{"every", r.every(&p.Every, longSpan)}, {"rate", r.integer(&p.Rate)}, {"share", r.integer(&p.Share)}},
+			more...)...)(n, at)
 		switch every := at.field("every"); {
 		case n.Kind != yaml.MappingNode:
 		case !r.given(every):
@@ -79,6 +80,10 @@ func (c *checks) checkSchedule(at where, s *platform.CheckSchedule) {
 				c.add(at.field(b.key), b.wrong(), b.do)
 			}
 		}
+		if p.Full != 0 && (p.Full <= p.Every || p.Full > longestScans) {
+			c.add(at.field("full"), span(p.Full)+" is not longer than every, "+span(p.Every)+", and at most 8760h",
+				"write how old the last comparison of all pages may become, such as 720h, or leave it out: then all are")
+		}
 	}
 }
 
@@ -87,7 +92,7 @@ func checkForm(key string, p platform.CheckPlan) setting {
 		return setting{key, "off", true}
 	}
 	return setting{key, flow([]setting{{"every", span(p.Every), false}, {"rate", strconv.Itoa(p.Rate), p.Rate == 0},
-		{"share", strconv.Itoa(p.Share), p.Share == 0}}, ""), false}
+		{"share", strconv.Itoa(p.Share), p.Share == 0}, {"full", span(p.Full), p.Full == 0}}, ""), false}
 }
 
 // checkNote says when the check will be made from now on.
@@ -95,5 +100,9 @@ func checkNote(what string, p platform.CheckPlan) string {
 	if p.Every == 0 {
 		return what + " is made only when an operator asks for it"
 	}
-	return what + " is made " + span(p.Every) + " after the last one has ended; `mainstay integrity show` says when"
+	note := what + " is made " + span(p.Every) + " after the last one has ended; `mainstay integrity show` says when"
+	if p.Full > 0 {
+		note += "; it reads what has changed since, and all pages where that was not done for " + span(p.Full)
+	}
+	return note
 }

@@ -36,7 +36,7 @@ clusters:
     lease: 10s
     slots-left-behind: refuse
     base-backups: wait
-    integrity: {compare: {every: 168h, rate: 20, share: 25}, structure: {every: 336h}}
+    integrity: {compare: {every: 168h, rate: 20, share: 25, full: 720h}, structure: {every: 336h}}
   - name: tags
     members:
       - {name: tags-e1, host: db-e1}

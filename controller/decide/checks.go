@@ -141,6 +141,9 @@ func (v *checkView) comparison() {
 			}
 		}
 	}
+	if v.conf.Integrity.Plan(p.Depth).Full > 0 && p.By != v.c.Primary && p.By != "" && v.calm(p.By) != "" {
+		by = p.By // whose agent has what an incremental comparison rests on
+	}
 	if able < 2 {
 		by = ""
 	}

@@ -34,8 +34,8 @@ func TestCheckOrder(t *testing.T) {
 	running := func(c *health.Checked) { c.Running, c.Scheduled = true, true }
 	compare, structure := platform.CheckOrder{Depth: platform.CheckCompare, Rate: 7},
 		platform.CheckOrder{Depth: platform.CheckStructure, Share: 25}
-	hold := compare
-	hold.Hold = true
+	hold, rarely := compare, compare
+	hold.Hold, rarely.Full = true, 30*day
 	for _, c := range []struct {
 		name   string
 		change func(*stage)
@@ -119,6 +119,19 @@ func TestCheckOrder(t *testing.T) {
 			running(&st.members["m3"].Checks.Compare)
 			st.view.Since = st.now - time.Second
 		}, "m3", compare},
+		{"incremental ones: the agent that has made the last", func(st *stage) {
+			due(&st.members["m3"].Checks.Compare)
+			st.conf().Integrity.Compare.Full = 30 * day
+		}, "m3", rarely},
+		{"that agent's member does not stream", func(st *stage) {
+			due(&st.members["m3"].Checks.Compare)
+			st.conf().Integrity.Compare.Full, st.members["m3"].Receiver = 30*day, nil
+		}, "m2", rarely},
+		{"that is the primary's", func(st *stage) {
+			due(&st.members["m3"].Checks.Compare)
+			st.members["m1"].Checks.Compare.DoneMS = 2 * day.Milliseconds()
+			st.conf().Integrity.Compare.Full = 30 * day
+		}, "m2", rarely},
 		{"there is no schedule", func(st *stage) {
 			due(&st.members["m3"].Checks.Compare)
 			st.conf().Integrity = nil

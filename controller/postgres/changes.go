@@ -34,7 +34,7 @@ func (i *Server) Changes(ctx context.Context, t platform.Timeline, from platform
 	if !native || !format.Known() {
 		return f, errForeign
 	}
-	files := &walFiles{owner: i.Owner, dir: i.walDir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, pace: pace,
+	files := &walFiles{owner: i.Owner, dir: i.wal().dir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, pace: pace,
 		line: []stretch{{t, 0, endless}}}
 	walk := ondisk.NewWalk(format, []platform.Timeline{t}, from, 0)
 	walk.Each(visit)
