@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/health/integrity/serverlog"
 )
 
 // Fault says why a server that was started has ended on its own.
@@ -30,7 +31,8 @@ type origin struct {
 	control   time.Time // when the control file was written last: the beginning of a recovery writes it (UpdateControlFile in StartupXLOG)
 	log       int64     // where the log ended
 	collected string    // the collector's log; "" for none
-	size      int64     // where that ended
+	form      serverlog.Form
+	size      int64 // where that ended
 }
 
 // controlWritten is when the control file was written last; the zero time if it cannot be read.
@@ -47,7 +49,7 @@ func (i *Server) origin() (o origin) {
 	if f, err := i.Owner.stat(i.Log); err == nil {
 		o.log = f.Size()
 	}
-	if o.collected = i.collected(); o.collected != "" {
+	if o.collected, o.form = i.collected(); o.collected != "" {
 		if f, err := i.Owner.stat(o.collected); err == nil {
 			o.size = f.Size()
 		}
@@ -55,25 +57,60 @@ func (i *Server) origin() (o origin) {
 	return o
 }
 
-// collected is the file, in the form of stderr, into which a server with logging_collector writes its log once that runs; "" for none. What
-// comes before is in i.Log. It is read with the rights of PostgreSQL's user, who names it.
-func (i *Server) collected() string {
+// collected is the file into which a server with logging_collector writes its log once that runs, and its form; "" for none. What comes
+// before is in i.Log. It is read with the rights of PostgreSQL's user, who names it. Of several forms it is the one that says most.
+func (i *Server) collected() (path string, form serverlog.Form) {
 	text, err := i.Owner.readIfThere(filepath.Join(i.Data, "current_logfiles"))
 	if err != nil {
-		return ""
+		return "", ""
 	}
+	named := map[serverlog.Form]string{}
 	for line := range strings.Lines(text) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "stderr "); ok && filepath.IsAbs(path) {
-			return path
+		if form, path, ok := strings.Cut(strings.TrimSpace(line), " "); ok && filepath.IsAbs(path) {
+			named[serverlog.Form(form)] = path
 		} else if ok {
-			return filepath.Join(i.Data, path)
+			named[serverlog.Form(form)] = filepath.Join(i.Data, path)
 		}
 	}
-	return ""
+	for _, form := range []serverlog.Form{serverlog.JSON, serverlog.CSV, serverlog.Stderr} {
+		if named[form] != "" {
+			return named[form], form
+		}
+	}
+	return "", ""
 }
 
-// logged is what a server has logged since an origin: the first, or the last, limit bytes in each of its two logs.
+// logged is what a server has logged since an origin: the first, or the last, limit bytes in each of its two logs, in the form of stderr.
 func (i *Server) logged(since origin, limit int64, last bool) string {
+	first, second, form := i.parts(since, limit, last)
+	if form == serverlog.Stderr || second == "" {
+		return first + "\n" + second
+	}
+	var b strings.Builder
+	b.WriteString(first)
+	for _, e := range logEntries(form, second) {
+		b.WriteString("\n" + e.String())
+	}
+	return b.String()
+}
+
+// said are the entries of that.
+func (i *Server) said(since origin, limit int64, last bool) []serverlog.Entry {
+	first, second, form := i.parts(since, limit, last)
+	return append(logEntries(serverlog.Stderr, first), logEntries(form, second)...)
+}
+
+func logEntries(form serverlog.Form, text string) (all []serverlog.Entry) {
+	d := serverlog.NewDecoder(form, nil, true)
+	tell := func(e serverlog.Entry) { all = append(all, e) }
+	d.Decode([]byte(text), tell)
+	d.Decode([]byte("\n"), tell)
+	d.End(tell)
+	return all
+}
+
+// parts are what each of the two logs has gained, and the form of the second.
+func (i *Server) parts(since origin, limit int64, last bool) (first, second string, form serverlog.Form) {
 	now := i.origin()
 	part := func(path string, from, end int64) string {
 		if from > end { // written anew
@@ -84,14 +121,14 @@ func (i *Server) logged(since origin, limit int64, last bool) string {
 		}
 		return i.Owner.tail(path, from, limit)
 	}
-	text := part(i.Log, since.log, now.log)
+	first = part(i.Log, since.log, now.log)
 	if now.collected == "" {
-		return text
+		return first, "", ""
 	}
 	if now.collected != since.collected {
 		since.size = 0
 	}
-	return text + "\n" + part(now.collected, since.size, now.size)
+	return first, part(now.collected, since.size, now.size), now.form
 }
 
 func (o Owner) stat(path string) (os.FileInfo, error) {
@@ -139,8 +176,8 @@ func (i *Server) Crash(p *Process) Fault {
 var noStream = regexp.MustCompile(
 	`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
 
-// NoStream is why a standby does not stream, as its server has said last; "" where it has not, or says so in a form other than that
-// of stderr (csvlog, jsonlog, syslog).
+// NoStream is why a standby does not stream, as its server has said last; "" where it has not, or says so to
+// syslog alone.
 func (i *Server) NoStream() (said string) {
 	const most = 8 << 10
 	for line := range strings.SplitSeq(i.logged(origin{}, most, true), "\n") {

@@ -47,6 +47,8 @@ func TestFault(t *testing.T) {
 		}, nil, "could not bind", false},
 		{"its recovery ends, and its log is collected", setting("logging_collector = on\nmax_connections = 50"), nil,
 			"insufficient parameter settings", true},
+		{"its recovery ends, and its log is collected as csvlog",
+			setting("logging_collector = on\nlog_destination = csvlog\nmax_connections = 50"), nil, "insufficient parameter settings", true},
 		{"a library is missing", setting("shared_preload_libraries = 'no_such_library'"), nil, "no_such_library", false},
 		{"a setting is wrong", setting("work_mem = lots"), nil, "work_mem", false},
 		{"its recovery ends", setting("max_connections = 50"), nil, "insufficient parameter settings", true},

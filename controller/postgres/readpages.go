@@ -3,6 +3,8 @@ package postgres
 import (
 	"regexp"
 	"slices"
+
+	"mainstay/health/integrity/serverlog"
 )
 
 const (
@@ -12,8 +14,8 @@ const (
 	mostPages = 1000
 )
 
-// ReadPages are the damaged pages that a server has read, as far as its log names them in English: its counts (Status.Damage) do not say of
-// which pages they are, and grow each time that one of them is read. It is not for concurrent use.
+// ReadPages are the damaged pages that a server has read, as far as its log names them, in English or beside a SQLSTATE: its counts
+// (Status.Damage) do not say of which pages they are, and grow each time that one of them is read. It is not for concurrent use.
 type ReadPages struct {
 	Pages   []string // path and block, such as "base/5/16384 block 3", sorted
 	Unnamed string   // Status.Damage as it was when the log named fewer reads than were counted; "" if it has named them all
@@ -25,9 +27,26 @@ type ReadPages struct {
 	spare int64
 }
 
-// invalidPage is what PostgreSQL says of a page that it has read (PageIsVerified's callers). From 18 on it does so twice, to the log alone
-// and in the session's error, and quotes the path.
-var invalidPage = regexp.MustCompile(`\b(LOG|WARNING|ERROR):\s+invalid page in block (\d+) of relation "?([0-9A-Za-z_/]+)`)
+// saysTwice is the version from which on PostgreSQL says so twice, to the log alone and in the session's error.
+const saysTwice = 18
+
+// invalidPage is what PostgreSQL says of a page that it has read (PageIsVerified's callers). From 18 on it quotes the path.
+var invalidPage = regexp.MustCompile(`^invalid page in block (\d+) of relation "?([0-9A-Za-z_/]+)`)
+
+// invalid is the page that an entry says to be invalid; file is "" for none.
+func invalid(e serverlog.Entry) (file, block string) {
+	if m := invalidPage.FindStringSubmatch(e.Message); m != nil {
+		return m[2], m[1]
+	}
+	return e.Page()
+}
+
+func toInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 // Follow takes what the server has counted, and reads the log if that has changed. It is called at each look: what the log does not name by
 // the next one it does not name at all.
@@ -50,11 +69,25 @@ func (r *ReadPages) Follow(i *Server, s *Status) {
 		counted = s.Damaged
 	}
 	named := int64(0)
-	for _, m := range invalidPage.FindAllStringSubmatch(i.logged(*r.since, mostOfLog, first), -1) {
-		if r.Pages = append(r.Pages, m[3]+" block "+m[2]); (m[1] == "LOG") == (i.Binaries.Major >= 18) {
+	others := int64(0) // entries whose severity is not known
+	for _, e := range i.said(*r.since, mostOfLog, first) {
+		file, block := invalid(e)
+		if file == "" {
+			continue
+		}
+		r.Pages = append(r.Pages, file+" block "+block)
+		switch logs := i.Binaries.Major >= saysTwice; {
+		case e.Severity == "LOG":
+			named += toInt(logs)
+		case e.Severity == "WARNING" || e.Severity == "ERROR":
+			named += toInt(!logs)
+		case logs:
+			others++
+		default:
 			named++
 		}
 	}
+	named += (others + 1) / 2
 	slices.Sort(r.Pages)
 	r.Pages = slices.Compact(r.Pages)
 	short := r.spare < 0

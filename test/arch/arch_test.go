@@ -23,7 +23,8 @@ var layers = map[string]int{
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3,
 	"controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/integrity/page": 1, "health/integrity": 3,
-	"health/integrity/compare": 4, "health/integrity/structure": 3,
+	"health/integrity/serverlog": 1,
+	"health/integrity/compare":   4, "health/integrity/structure": 3,
 	"health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
 	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/supervisor": 5, "controller/agent": 6,
@@ -34,7 +35,7 @@ var layers = map[string]int{
 // pure packages import neither clocks nor I/O, nor third-party code.
 var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member",
 	"controller/appserver",
-	"controller/postgres/ondisk", "health/integrity/page", "fencing/guard/machine"}
+	"controller/postgres/ondisk", "health/integrity/page", "health/integrity/serverlog", "fencing/guard/machine"}
 
 // impure standard packages, and why a pure package must not have them.
 var impure = map[string]string{
