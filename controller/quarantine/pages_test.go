@@ -11,8 +11,8 @@ import (
 	"mainstay/health"
 )
 
-// TestKeepPages: what a mending replaces is a piece with a record; where it does not fit, nothing of it is left, and a user's file among the
-// pieces is in nobody's way.
+// TestKeepPages: what a mending replaces is a piece with a record; where it does not fit, nothing of it is left, and a user's file among
+// the pieces is in nobody's way.
 func TestKeepPages(t *testing.T) {
 	h := New(Options{Config: config.Agent{Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 20}}})
 	q := h.of("feed-e1")

@@ -45,10 +45,12 @@ func (d *demo) tour(ctx context.Context) error {
 		{"The leading controller and the primary crash together", func(ctx context.Context, primary string) error {
 			leader, err := d.testbed.Leader(ctx)
 			restart = leader
-			return errors.Join(err, testbed.Signal(syscall.SIGKILL, d.testbed.Postmaster(primary)), d.testbed.Kill("controller "+leader, syscall.SIGKILL))
+			return errors.Join(err, testbed.Signal(syscall.SIGKILL, d.testbed.Postmaster(primary)),
+				d.testbed.Kill("controller "+leader, syscall.SIGKILL))
 		}, state.Failover, func(ctx context.Context) error { return d.testbed.StartController(restart) }},
 		{"The primary's site is lost: members, app servers and controller", func(ctx context.Context, primary string) error {
-			return errors.Join(d.testbed.Ack(ctx), d.testbed.LoseSite(d.testbed.Host(primary).Site)) // or another failover so soon would wait a minute
+			// acknowledged, or another failover so soon would wait a minute
+			return errors.Join(d.testbed.Ack(ctx), d.testbed.LoseSite(d.testbed.Host(primary).Site))
 		}, state.Failover, func(context.Context) error { return d.testbed.Mend() }},
 		{"A planned switchover of the whole platform to the other site", d.siteSwitchover, "", nil},
 		{"And back", d.siteSwitchover, "", nil},

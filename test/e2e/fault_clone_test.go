@@ -55,7 +55,8 @@ func replicaCloned(t *testing.T, s *scene) {
 	}
 	s.check(t, s.net.CutWays(testbed.Both(s.ways(members...))...))
 	s.hold(t, 12*time.Second) // the slot of the original becomes free meanwhile
-	s.check(t, s.net.CutWays(testbed.Both(s.ways(slices.DeleteFunc(s.net.Others(s.host), func(h string) bool { return h == spareHost })...))...))
+	others := slices.DeleteFunc(s.net.Others(s.host), func(h string) bool { return h == spareHost })
+	s.check(t, s.net.CutWays(testbed.Both(s.ways(others...))...))
 	s.failedOver(t, health.PrimaryUnreachable, fencing.QuorumSealed, fencing.LeaseExpired)
 	s.acknowledged(t)
 	s.endClone(t)

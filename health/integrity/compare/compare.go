@@ -210,7 +210,7 @@ type run struct {
 	total   int64 // pages to look at
 	forks   []Fork
 	from    platform.LSN // Base.From, for the next one
-	since   *since       // nil: all pages are looked at
+	since   *since       // nil: all pages are read
 	c       health.Comparison
 	waiting map[integrity.Block]*waiting
 	heap    heap
@@ -256,7 +256,7 @@ func (r *run) all(ctx context.Context) error {
 	return r.settle(ctx)
 }
 
-// first looks at every page once that is to be looked at.
+// first reads every page that must be read once.
 func (r *run) first(ctx context.Context) error {
 	var b batch
 	for _, f := range r.forks {

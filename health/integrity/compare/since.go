@@ -22,7 +22,7 @@ import (
 //
 // Every change that is logged names its page in its record's header, whatever the resource manager. What is not logged is no matter of a
 // comparison: hint bits, free space maps, unlogged relations. Three things are not named page by page. Files that are created, cut off or
-// copied are looked at whole, or from there on. So is what a fork has beyond its former length, and a fork that was not there. The bits
+// copied are read whole, or from there on. So is what a fork has beyond its former length, and a fork that was not there. The bits
 // that a change clears in a visibility map are found by the page of the heap.
 
 // Base is what an incremental comparison rests on: one that has reached its end.
@@ -148,7 +148,7 @@ type since struct {
 	lengths map[Fork]uint32
 }
 
-// rest finds what is looked at: all, or, for an incremental comparison that can be made, what has changed. The error is the context's.
+// rest finds what is read: all, or, for an incremental comparison that can be made, what has changed. The error is the context's.
 func (r *run) rest(ctx context.Context, lists []Listing) error {
 	for n, l := range lists {
 		if n == 0 || l.Redo < r.from {

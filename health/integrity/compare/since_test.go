@@ -72,7 +72,7 @@ func TestIncremental(t *testing.T) {
 		l.written()
 		after := kit.Must[[]byte](t)(data.Page(heap, 3))
 		kit.Check(t, data.Edit(heap, 3, false, func(p []byte) { copy(p, before) }))
-		for range 2 { // the second time, what was wrong is looked at again although nothing has changed it
+		for range 2 { // the second time, what was wrong is read again although nothing has changed it
 			c := h.run(3)
 			if !c.Incremental || c.Differ != 1 || len(c.Damage) != 1 || c.Unread < 10*c.Blocks {
 				t.Fatalf("a lost write: %+v", c)
@@ -211,7 +211,7 @@ func TestRests(t *testing.T) {
 	}
 }
 
-// TestRestsOnMap: a change of a table's page brings the page of its map; a map that contradicts its table is looked at again with it.
+// TestRestsOnMap: a change of a table's page brings the page of its map; a map that contradicts its table is read again with it.
 func TestRestsOnMap(t *testing.T) {
 	l := page.Layout{Size: 8192}
 	s := &since{Changes: NewChanges()}

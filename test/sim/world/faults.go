@@ -57,7 +57,7 @@ func (w *World) plan() {
 		}
 		w.faults = append(w.faults, f)
 	}
-	w.planEstate()
+	w.planApps()
 	w.planDamage()
 	w.planLostWrite()
 	skip := map[int]bool{}

@@ -19,8 +19,8 @@ var appFaults = []func(*World) string{
 	(*World).moveBack, (*World).moveBack,
 }
 
-// planEstate adds faults of their own to those of a scenario with apps.
-func (w *World) planEstate() {
+// planApps adds faults of their own to those of a scenario with apps.
+func (w *World) planApps() {
 	if w.apps == nil {
 		return
 	}
