@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"mainstay/controller/platform"
@@ -86,6 +87,27 @@ func (c *Comparison) Against(member, incarnation string) string {
 		}
 	}
 	return NamePages(Compared, pages, 0)
+}
+
+// Mended is the comparison without what it says of a page of a member, which has the page of the others by now. false: it names that page
+// on no member, or on others as well.
+func (c *Comparison) Mended(member, page string) (*Comparison, bool) {
+	if c == nil || c.Running {
+		return c, false
+	}
+	n := slices.IndexFunc(c.Damage, func(d DifferentBlock) bool {
+		return d.Named && len(d.Suspects) == 1 && d.Suspects[0] == member && fmt.Sprintf("%s block %d", d.Path, d.Block) == page
+	})
+	if n < 0 {
+		return c, false
+	}
+	now := *c
+	now.Damage, now.Wrong = slices.Delete(slices.Clone(c.Damage), n, n+1), maps.Clone(c.Wrong)
+	now.Differ, now.Equal = c.Differ-1, c.Equal+1
+	if now.Wrong[member]--; now.Wrong[member] <= 0 {
+		delete(now.Wrong, member)
+	}
+	return &now, true
 }
 
 // DifferentBlock is a page that is not the same on all members.

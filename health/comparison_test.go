@@ -41,3 +41,37 @@ func TestAgainst(t *testing.T) {
 		t.Error("a page that is known is taken for news, or one that is not for known")
 	}
 }
+
+// TestMended: a page that was mended is no evidence any more, where it is named on that member alone and nothing runs.
+func TestMended(t *testing.T) {
+	at := func(block uint32, named bool, suspects ...string) DifferentBlock {
+		return DifferentBlock{Path: "base/5/7", Block: block, Kind: "content", Suspects: suspects, Named: named, Settled: true}
+	}
+	c := &Comparison{Complete: true, Blocks: 10, Equal: 6, Differ: 4, Wrong: map[string]int64{"m2": 2, "m3": 1},
+		Suspect: map[string]int64{"m1": 1, "m2": 1},
+		Damage:  []DifferentBlock{at(1, true, "m2"), at(2, true, "m2"), at(3, true, "m3"), at(4, false, "m1", "m2")}}
+	for _, no := range [][2]string{{"m1", "base/5/7 block 1"}, {"m2", "base/5/7 block 3"}, {"m2", "base/5/7 block 4"},
+		{"m2", "base/5/8 block 1"}} {
+		if _, ok := c.Mended(no[0], no[1]); ok {
+			t.Errorf("%v is no finding about that member alone", no)
+		}
+	}
+	one, ok := c.Mended("m2", "base/5/7 block 1")
+	if !ok || one.Differ != 3 || one.Equal != 7 || one.Wrong["m2"] != 1 || len(one.Damage) != 3 || one.Damage[0].Block != 2 {
+		t.Errorf("%+v", one)
+	}
+	two, ok := one.Mended("m2", "base/5/7 block 2")
+	if _, left := two.Wrong["m2"]; !ok || left || two.Wrong["m3"] != 1 {
+		t.Errorf("%+v", two)
+	}
+	if c.Differ != 4 || c.Wrong["m2"] != 2 || len(c.Damage) != 4 || c.Damage[0].Block != 1 {
+		t.Errorf("it was changed itself: %+v", c)
+	}
+	c.Running = true
+	if _, ok := c.Mended("m2", "base/5/7 block 1"); ok {
+		t.Error("one that runs looks at it again itself")
+	}
+	if none, ok := (*Comparison)(nil).Mended("m2", "base/5/7 block 1"); ok || none != nil {
+		t.Error("there is none")
+	}
+}

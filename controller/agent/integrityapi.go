@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -56,6 +57,7 @@ func (a *api) integrityAPI(mux *http.ServeMux) {
 type comparedFiles interface {
 	Peers() map[string]platform.Peer
 	CompareList(ctx context.Context, by string) (compare.Listing, error)
+	CompareMended(of, page string)
 	CompareWhere(ctx context.Context, by string) (compare.Where, error)
 	CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
 	CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) ([]compare.Status, compare.Where, error)
@@ -138,6 +140,10 @@ func (a *api) compareWhere(ctx context.Context, who identity.ID, r *http.Request
 	}
 	if req.End {
 		m.CompareEnd(req.From)
+		return compare.Where{}, nil
+	}
+	if req.Mended != "" {
+		m.CompareMended(req.From, req.Mended)
 		return compare.Where{}, nil
 	}
 	at, err := m.CompareWhere(ctx, req.From)
@@ -230,7 +236,7 @@ func (a *api) beginComparison(_ context.Context, _ identity.ID, r *http.Request)
 	others, done := a.Others(m.Name(), m.Peers(), req.Members, 0)
 	if err := m.Compare(supervisor.Comparing{Others: others, Wait: req.Wait, Done: done, Incremental: req.Incremental}); err != nil {
 		done()
-		return nil, unready(err)
+		return nil, unready(fmt.Errorf("no comparison begins on %s: %w", m.Name(), err))
 	}
 	return struct{}{}, nil
 }
@@ -328,4 +334,9 @@ func (p *peerFiles) Transactions(ctx context.Context, want compare.Transactions)
 // End is not heard by an agent of an earlier version, which refuses it.
 func (p *peerFiles) End(ctx context.Context) {
 	_ = p.ask(ctx, "where", compare.ListRequest{From: p.from, End: true}, &compare.Where{})
+}
+
+// Mended is not heard by an agent of an earlier version: its next comparison finds the page mended.
+func (p *peerFiles) Mended(ctx context.Context, page string) {
+	_ = p.ask(ctx, "where", compare.ListRequest{From: p.from, Mended: page}, &compare.Where{})
 }

@@ -30,6 +30,7 @@ type shelf struct {
 	status  byte // is changed in each byte of pg_xact
 	ended   atomic.Int32
 	taken   string // by the comparison of this member's agent; "" for none
+	mended  chan string
 }
 
 const shelfPages = 3000
@@ -39,6 +40,8 @@ func (*shelf) Peers() map[string]platform.Peer {
 }
 
 func (s *shelf) CompareEnd(string) { s.ended.Add(1) }
+
+func (s *shelf) CompareMended(of, page string) { s.mended <- of + ": " + page }
 
 func (s *shelf) CompareWhere(_ context.Context, by string) (compare.Where, error) {
 	if s.taken != "" && s.taken != by {
@@ -173,6 +176,11 @@ func TestCompareAcrossAgents(t *testing.T) {
 		if c.Differ != 0 || c.Blocks != shelfPages+status+want || c.Equal != c.Blocks || (c.Unverified[older] != 1) != known {
 			t.Errorf("multixacts known %v: %+v", known, c)
 		}
+	}
+	far.mended = make(chan string, 1)
+	others.Mended(t.Context(), "base/5/9 block 7")
+	if told := <-far.mended; told != "feed-e2: base/5/9 block 7" {
+		t.Errorf("told of %q", told)
 	}
 	far.taken = "feed-e3"
 	busy := (*compare.BusyError)(nil)

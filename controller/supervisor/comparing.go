@@ -47,6 +47,7 @@ type comparing struct {
 	wholeAt   instant              // when that ended
 	tried     instant              // when the last one ended that no restart has interrupted
 	holder    string               // the member whose agent's comparison has this member
+	verifies  bool                 // it looks again at a page of another member that was mended
 	heldUntil time.Duration        // if it asks nothing until then, it has it no more
 }
 

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	// againEvery is the pause before the pages of a frozen replica are compared again, where they could not be.
 	againEvery = 30 * time.Second
 	againBound = 2 * time.Minute
+	// tellBound bounds telling the other agents of a page that was mended.
+	tellBound = 10 * time.Second
 )
 
 // recheck is what comparing the pages of a frozen replica again has shown, or a page that was mended. shared.mu guards it.
@@ -81,6 +84,10 @@ func compareFrozen(ctx context.Context, m *Supervisor) {
 		m.mu.Unlock()
 		if !done && calm && p.begins(of, boottime.Now()) {
 			found, err := again(ctx, m, pages, paused)
+			mended := err == nil && !paused && len(found) == 1 && found[0].Same
+			if mended {
+				m.dropEvidence(m.o.Name, found[0].Page)
+			}
 			if err == nil {
 				m.mu.Lock()
 				m.recheck = recheck{of, found}
@@ -88,6 +95,9 @@ func compareFrozen(ctx context.Context, m *Supervisor) {
 				m.o.Host.Report()
 			}
 			m.log.Info("pages were compared again", zap.Any("pages", found), zap.Error(err))
+			if mended {
+				tellMended(ctx, m, found[0].Page)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -104,4 +114,71 @@ func again(ctx context.Context, m *Supervisor, pages []string, paused bool) ([]h
 	defer closeAll()
 	return compare.Again(ctx, append([]compare.Member{ownFiles{comparer: &m.comparer}}, others...), pages, paused,
 		compare.Options{Catalog: m.catalog})
+}
+
+// tellMended tells the other members' agents that a page was mended: the comparison that found it may be one of theirs.
+func tellMended(ctx context.Context, m *Supervisor, page string) {
+	ctx, cancel := context.WithTimeout(ctx, tellBound)
+	defer cancel()
+	others, closeAll := m.o.Host.Others(m.o.Name, m.Peers(), nil, 0)
+	defer closeAll()
+	for _, other := range others {
+		if agent, ok := other.(compare.Told); ok {
+			agent.Mended(ctx, page)
+		}
+	}
+}
+
+// dropEvidence takes a page of a member, which has the page of the others by now, out of what the kept comparisons have found.
+func (m *comparer) dropEvidence(of, page string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &m.comparing
+	one := c.whole == c.last
+	c.last, _ = c.last.Mended(of, page)
+	if c.whole, _ = c.whole.Mended(of, page); one {
+		c.whole = c.last
+	}
+	m.signalShown()
+}
+
+// CompareMended looks again at a page that was mended on another member, if the kept comparisons name it: it is evidence no more once that
+// member has the primary's page.
+func (m *comparer) CompareMended(of, page string) {
+	m.mu.Lock()
+	c := &m.comparing
+	_, last := c.last.Mended(of, page)
+	_, whole := c.whole.Mended(of, page)
+	begins := (last || whole) && !c.verifies
+	c.verifies = c.verifies || begins
+	m.mu.Unlock()
+	if !begins {
+		return
+	}
+	m.o.Group.Go(func() error {
+		found, err := m.seenMended(of, page)
+		m.mu.Lock()
+		c.verifies = false
+		m.mu.Unlock()
+		m.log.Info("a page of another member that was mended was compared again", zap.Any("pages", found), zap.Error(err))
+		if err == nil && len(found) == 1 && found[0].Same {
+			m.dropEvidence(of, page)
+			m.o.Host.Report()
+		}
+		return nil
+	})
+}
+
+// seenMended compares a page of another member with the primary's.
+func (m *comparer) seenMended(of, page string) ([]health.FrozenPage, error) {
+	ctx, cancel := context.WithTimeout(m.o.Context, againBound)
+	defer cancel()
+	others, closeAll := m.o.Host.Others(m.o.Name, m.Peers(), nil, 0)
+	defer closeAll()
+	n := slices.IndexFunc(others, func(o compare.Member) bool { return o.Name() == of })
+	if n < 0 {
+		return nil, compare.ErrOneMember
+	}
+	others[0], others[n] = others[n], others[0]
+	return compare.Again(ctx, append(others, ownFiles{comparer: m}), []string{page}, false, compare.Options{Catalog: m.catalog})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mainstay/controller/state"
+	"mainstay/test/damage"
 	"mainstay/test/testbed"
 )
 
@@ -86,5 +87,68 @@ func TestRepair(t *testing.T) {
 	tr.says(t, 0, repair("--yes"), "has the page of "+p+" already")
 	tr.says(t, 0, repair("--fork", "fsm", "--yes"), "PostgreSQL makes it anew")
 	tr.healthy(t)
+	tr.judge()
+}
+
+// TestRepairEndsEvidence: comparisons by two agents have named a replica for another content, which excludes it from nothing and is a
+// problem. Once the page was mended, neither is evidence any more: the replica becomes the primary, and no replay is frozen for it.
+func TestRepairEndsEvidence(t *testing.T) {
+	tr := begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
+	p := tr.primary(t)
+	r := tr.replicaOf(p).Member
+	checkpoint := func() {
+		for _, m := range append([]string{p}, feed...) { // a replica's comes after the primary's
+			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+		}
+	}
+	_, err := tr.SQL(tr.ctx, p, "postgres", "CREATE TABLE pages AS SELECT n, repeat('x', 200) FROM generate_series(1, 2000) AS n")
+	tr.check(t, err)
+	_, err = tr.SQL(tr.ctx, p, "postgres", "VACUUM (FREEZE, ANALYZE) pages")
+	tr.check(t, err)
+	file, err := tr.SQL(tr.ctx, p, "postgres", "SELECT pg_relation_filepath('pages')")
+	tr.check(t, err)
+	tr.check(t, tr.Wait(tr.ctx, "a page that fits on "+r, func() (bool, string) {
+		checkpoint()
+		out, err := tr.CLI(tr.ctx, "integrity", "repair", r, "--relation", file, "--block", "1", "--dry-run")
+		return err == nil, fmt.Sprint(out, err)
+	}))
+	data, err := damage.Open(tr.Data(r))
+	tr.check(t, err, data.Edit(file, 1, true, func(p []byte) { p[len(p)-1] ^= 1 }))
+	for _, by := range feed {
+		if by == p {
+			continue
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = tr.CLI(tr.ctx, "integrity", "check", by, "--wait", "2m")
+		}()
+		tr.check(t, tr.Wait(tr.ctx, by+" to have compared", func() (bool, string) {
+			checkpoint() // a difference counts once checkpoints have passed
+			select {
+			case <-done:
+				return true, ""
+			default:
+				return false, ""
+			}
+		}))
+	}
+	suspect := file + " block 1 (content of " + r + ")"
+	tr.check(t, tr.Wait(tr.ctx, "the problem", func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "status")
+		return strings.Contains(out, "DataSuspect") && strings.Contains(out, suspect), fmt.Sprint(out, err)
+	}))
+	tr.says(t, 0, []string{"integrity", "repair", r, "--relation", file, "--block", "1", "--yes"}, "compared again, it has the page of "+p)
+	tr.check(t, tr.Wait(tr.ctx, "no evidence against "+r, func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "status")
+		shown, fails := tr.CLI(tr.ctx, "integrity", "show", "feed")
+		return err == nil && fails == nil && !strings.Contains(out, "DataSuspect") && !strings.Contains(shown, "by comparison"),
+			fmt.Sprint(out, shown, err, fails)
+	}))
+	tr.says(t, 0, []string{"switchover", "feed", "--to", r, "--yes"}, "switchover done")
+	tr.healthy(t)
+	if f := tr.frozen(t); f.Name != "" {
+		t.Errorf("%s is frozen for a page that was mended: %+v", f.Name, f.Frozen)
+	}
 	tr.judge()
 }

@@ -14,6 +14,11 @@ import (
 	"mainstay/health/integrity/page"
 )
 
+// Told is a Member whose agent can be told that a page of another member was mended, named as in Again.
+type Told interface {
+	Mended(ctx context.Context, page string)
+}
+
 // Again looks once more at pages that a comparison has found, named as Comparison.Accuses names them, and says of each whether the first
 // member has another one than the primary. paused: the first member's replay is paused. The errors are those of Run.
 func Again(ctx context.Context, members []Member, pages []string, paused bool, o Options) ([]health.FrozenPage, error) {

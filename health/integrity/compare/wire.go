@@ -28,6 +28,8 @@ type ListRequest struct {
 	From string `json:"from"`
 	// End tells, in a request for a Where, that this comparison asks no more.
 	End bool `json:"end,omitempty"`
+	// Mended tells, in a request for a Where, that this page of From was mended: what was found of it is compared again.
+	Mended string `json:"mended,omitempty"`
 }
 
 // PageRequest asks an agent for one page of its member, as its disk has it.
