@@ -15,11 +15,12 @@ type Followed struct {
 	Why   string       // it ended there
 }
 
-// Changes reads, also of a running server, the WAL of one timeline in pg_wal from a position on at which a record begins, and calls visit
-// for each change of relations' files that it names. pace is called with the bytes of each read before it is made; nil: never. The caller
-// judges by Followed whether that was far enough: WAL that was removed, or is not written yet, is no error. The errors are those of the
-// files and of pace, and one for WAL of a version or machine that only PostgreSQL's own programs can read.
-func (i *Server) Changes(ctx context.Context, t platform.Timeline, from platform.LSN, pace func(context.Context, int) error,
+// Changes reads, also of a running server, the WAL of one timeline in pg_wal from a position on at which a record begins, up to another one
+// (0: no bound), and calls visit for each change of relations' files that it names. WAL behind what was flushed may be written anew after a
+// crash. pace is called with the bytes of each read before it is made; nil: never. The caller judges by Followed whether that was far
+// enough: WAL that was removed, or is not written yet, is no error. The errors are those of the files and of pace, and one for WAL of a
+// version or machine that only PostgreSQL's own programs can read.
+func (i *Server) Changes(ctx context.Context, t platform.Timeline, from, until platform.LSN, pace func(context.Context, int) error,
 	visit func(ondisk.Change)) (f Followed, err error) {
 	defer i.wrap("read the WAL of", &err)
 	c, native, err := i.control(ctx)
@@ -37,7 +38,7 @@ func (i *Server) Changes(ctx context.Context, t platform.Timeline, from platform
 	files := &walFiles{owner: i.Owner, dir: i.wal().dir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, pace: pace,
 		line: []stretch{{t, 0, endless}}}
 	walk := ondisk.NewWalk(format, []platform.Timeline{t}, from, 0)
-	walk.Each(visit)
+	walk.Each(until, visit)
 	end, err := files.follow(ctx, walk)
 	switch {
 	case err != nil:

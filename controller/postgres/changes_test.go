@@ -31,7 +31,7 @@ func TestChanges(t *testing.T) {
 	until := must(i.ControlData(ctx)).Checkpoint
 	found, reaches := map[string]bool{}, map[ondisk.Reach]int{}
 	paced := 0
-	f := must(i.Changes(ctx, c.Timeline, c.Redo, func(_ context.Context, n int) error { paced += n; return nil }, func(c ondisk.Change) {
+	f := must(i.Changes(ctx, c.Timeline, c.Redo, 0, func(_ context.Context, n int) error { paced += n; return nil }, func(c ondisk.Change) {
 		if reaches[c.Reach]++; c.Reach == ondisk.OneBlock {
 			found[fmt.Sprintf("%d/%d/%d %d", c.Space, c.Database, c.Node, c.Block)] = true
 		}
@@ -57,12 +57,12 @@ func TestChanges(t *testing.T) {
 			}
 		}
 	}
-	f = must(i.Changes(ctx, c.Timeline, 28, nil, func(ondisk.Change) { t.Error("a change of WAL that is not there") }))
+	f = must(i.Changes(ctx, c.Timeline, 28, 0, nil, func(ondisk.Change) { t.Error("a change of WAL that is not there") }))
 	if err := f.Reaches(until); err == nil {
 		t.Error("WAL that is not there was read")
 	}
 	stop := func(context.Context, int) error { return context.Canceled }
-	if _, err := i.Changes(ctx, c.Timeline, c.Redo, stop, func(ondisk.Change) {}); err == nil {
+	if _, err := i.Changes(ctx, c.Timeline, c.Redo, 0, stop, func(ondisk.Change) {}); err == nil {
 		t.Error("it did not end with the pace")
 	}
 }

@@ -119,9 +119,10 @@ func (c *comparing) restore(k *KeptChecks, now time.Duration, wall time.Time) {
 // comparer reads the member's files for comparisons with other members, one question at a time. It touches nothing that a lease needs.
 type comparer struct {
 	*shared
-	serving chan struct{} // capacity 1: filled while a question is being answered; what follows is who has filled it
-	files   *integrity.Scanner
-	control controlFile
+	serving      chan struct{} // capacity 1: filled while a question is being answered; what follows is who has filled it
+	files        *integrity.Scanner
+	control      controlFile
+	lastCompared sinceLast
 }
 
 // enter waits for its turn, and for the member to be calm.
@@ -355,7 +356,7 @@ func (m *comparer) Compare(asked Comparing) error {
 	o := compare.Options{Wait: asked.Wait, Catalog: m.catalog, Patience: comparePatience, Turn: m.compareTurn,
 		Progress: func(now health.Comparison) { m.compared(&now) }}
 	own := ownFiles{comparer: m}
-	o.Kept = m.keepBase
+	o.Kept = func(b *compare.Base) { m.newBase(ctx, b, asked.Incremental) }
 	if asked.Order != nil {
 		own.rate = asked.Order.Rate
 	}
@@ -364,7 +365,7 @@ func (m *comparer) Compare(asked Comparing) error {
 		defer asked.Done()
 		defer cancel()
 		if asked.Incremental {
-			o.Since, o.Changes = m.base(asked.Oldest), m.changes(own.rate)
+			o.Since, o.Changes = m.base(ctx, asked.Oldest), m.changes(own.rate)
 		}
 		result, err := compare.Run(ctx, append([]compare.Member{own}, asked.Others...), o)
 		m.log.Info("a comparison has ended", zap.Strings("members", result.Members), zap.Int64("pages", result.Blocks),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,17 +142,58 @@ func TestCompareIncremental(t *testing.T) {
 	if c := run(time.Nanosecond); c.Incremental || c.FullBecause != "" {
 		t.Errorf("where the last full one is too old: %+v", c)
 	}
+	again := func() { m.lastCompared = sinceLast{turn: make(chan struct{}, 1)} } // another run of the agent
+	again()
+	if c := run(0); !c.Incremental {
+		t.Errorf("after a restart of the agent: %+v", c)
+	}
 	check(t, os.WriteFile(m.basePath(), []byte("{"), 0o600))
+	again()
 	if c := run(0); c.Incremental || c.FullBecause == "" {
 		t.Errorf("with a damaged file: %+v", c)
 	}
 	if c := run(0); !c.Incremental {
 		t.Errorf("once it is written again: %+v", c)
 	}
-	m.keepBase(nil)
-	m.keepBase(nil)
+	m.newBase(t.Context(), nil, true)
 	if c := run(0); c.Incremental {
 		t.Errorf("without what it could rest on: %+v", c)
+	}
+
+	// WAL is followed: the server may remove it, and what it has named is known still, also after a restart.
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); m.followWAL(ctx) }()
+	check(t, sqlOf(t.Context(), pg, "CREATE TABLE public.more AS SELECT n, repeat('x', 200) FROM generate_series(1, 9000) AS n"))
+	for range 3 {
+		check(t, sqlOf(t.Context(), pg, "SELECT pg_switch_wal()"))
+		check(t, sqlOf(t.Context(), pg, "CHECKPOINT"))
+	}
+	end, err := platform.ParseLSN(valueOf(t, pg, "SELECT pg_current_wal_flush_lsn()::text"))
+	check(t, err)
+	read := func() (to platform.LSN) {
+		s, leave, err := m.sinceTurn(t.Context())
+		check(t, err)
+		defer leave()
+		return s.known.Read
+	}
+	eventually(t, "the WAL to be read", func() bool { return read() >= end })
+	cancel()
+	<-ended
+	again()
+	if to := read(); to < end {
+		t.Errorf("it was kept that WAL was read to %s, not to %s", to, end)
+	}
+	segment := filepath.Join(pg.Data, "pg_wal", valueOf(t, pg, "SELECT pg_walfile_name('"+end.String()+"')"))
+	entries, err := os.ReadDir(filepath.Dir(segment))
+	check(t, err)
+	for _, e := range entries {
+		if !e.IsDir() && e.Name() < filepath.Base(segment) {
+			check(t, os.Remove(filepath.Join(filepath.Dir(segment), e.Name())))
+		}
+	}
+	if c := run(0); !c.Incremental || c.Blocks < 200 || c.Unread < c.Blocks {
+		t.Errorf("without the WAL that was read: %+v", c)
 	}
 	reads := make(chan struct{})
 	go func() {

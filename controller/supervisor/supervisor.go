@@ -75,7 +75,7 @@ func assemble(s *shared) *Supervisor {
 	s.view.report.Name = s.o.Name
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
 		scanner: scanner{shared: s, byHand: make(chan struct{}, 1)}, surveyor: surveyor{shared: s},
-		comparer:  comparer{shared: s, serving: make(chan struct{}, 1)},
+		comparer:  comparer{shared: s, serving: make(chan struct{}, 1), lastCompared: sinceLast{turn: make(chan struct{}, 1)}},
 		Structure: Inspector{shared: s, asked: make(chan struct{}, 1)}}
 }
 
@@ -107,6 +107,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.surveyor.surveyLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.checkLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.followWAL(ctx); return nil })
 	m.o.Group.Go(func() error { m.keepChecks(ctx); return nil })
 	m.o.Group.Go(func() error {
 		m.Structure.inspectLoop(ctx)

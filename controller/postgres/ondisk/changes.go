@@ -1,6 +1,10 @@
 package ondisk
 
-import "fmt"
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+)
 
 // Reach is how much a Change is about.
 type Reach byte
@@ -26,7 +30,9 @@ type Change struct {
 //
 // A bit that is cleared in a visibility map is named by the page of the heap only: the map's block is for the caller to find. Hint bits
 // that are not logged, and free space maps, are in no record.
-func (w *Walk) Each(visit func(Change)) { w.visit = visit }
+//
+// The walk ends before a record that ends behind until: WAL behind what was flushed may be written anew after a crash. 0: no bound.
+func (w *Walk) Each(until platform.LSN, visit func(Change)) { w.until, w.visit = until, visit }
 
 // mostHead is more than all headers of blocks in a record have, and the data of records about files and databases, in bytes:
 // XLR_MAX_BLOCK_ID + 1 times the longest header of a block, and those of the data, the origin and the transaction.

@@ -76,7 +76,7 @@ func TestEach(t *testing.T) {
 		w.resum(redo)
 		var got []Change
 		walk := NewWalk(testFormat, []platform.Timeline{1}, redo, redo)
-		walk.Each(func(c Change) { got = append(got, c) })
+		walk.Each(0, func(c Change) { got = append(got, c) })
 		for at, more := walk.Next(); more; at, more = walk.Next() {
 			if int(at-w.base)+testPage > len(w.bytes) {
 				walk.Missing()
@@ -86,6 +86,29 @@ func TestEach(t *testing.T) {
 		}
 		if !slices.Equal(got, tt.want) || walk.End().LSN != end {
 			t.Errorf("%s: %+v, to %s; want %+v, to %s: %s", tt.name, got, walk.End().LSN, tt.want, end, walk.End().Why)
+		}
+	}
+}
+
+// TestEachUntil: a walk with a bound ends with the last record that ends there or before.
+func TestEachUntil(t *testing.T) {
+	w := newWAL(base)
+	redo := w.add(80)
+	second := w.add(9000)
+	third := w.add(80)
+	for until, want := range map[platform.LSN]platform.LSN{second: second, second + 100: second, third: third, third + 8: third,
+		w.pos: w.pos, 0: w.pos} {
+		walk := NewWalk(testFormat, []platform.Timeline{1}, redo, redo)
+		walk.until = until
+		for at, more := walk.Next(); more; at, more = walk.Next() {
+			if int(at-w.base)+testPage > len(w.bytes) {
+				walk.Missing()
+				break
+			}
+			walk.Page(w.bytes[at-w.base:][:testPage])
+		}
+		if walk.End().LSN != want {
+			t.Errorf("until %s: to %s, want %s: %s", until, walk.End().LSN, want, walk.End().Why)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Walk struct {
 	record      record            // not yet complete; total zero: none
 	overwritten platform.LSN      // the incomplete record that the next one must name
 	visit       func(Change)      // nil: nothing is visited
+	until       platform.LSN      // records end there or before; 0: no bound
 	head        []byte            // of the current record, where there is visit
 	done        bool
 	end         End
@@ -192,6 +193,10 @@ func (w *Walk) accept(end platform.LSN) bool {
 	r := &w.record
 	if named := r.overwrites(); named != w.overwritten {
 		w.doubt("the record at %s replaces one at %s instead of %s", r.start, named, w.overwritten)
+		return false
+	}
+	if w.until != 0 && end > w.until {
+		w.stop("the record at %s ends behind %s", r.start, w.until)
 		return false
 	}
 	if w.visit != nil {

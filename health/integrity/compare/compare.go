@@ -93,8 +93,8 @@ type Options struct {
 	// full, and its result says why.
 	Since *Base
 	// Changes reads the WAL of the first member on a timeline from one position to another or beyond, and returns how many bytes that were.
-	// The error is why that cannot be done.
-	Changes func(ctx context.Context, t platform.Timeline, from, until platform.LSN) (found *Changes, bytes int64, err error)
+	// The error is why that cannot be done, or that it would read more than most bytes now.
+	Changes func(ctx context.Context, t platform.Timeline, from, until platform.LSN, most int64) (found *Changes, bytes int64, err error)
 	// Kept takes what a further comparison may rest on, or nil for nothing, once this one has reached its end; nil: nothing is kept.
 	Kept func(*Base)
 	// Turn waits until members may be asked, before each look; nil: they always may. An error, which is that of the context, ends it.

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -110,6 +111,63 @@ func (c *Changes) of(at integrity.Block) *changed {
 	return f
 }
 
+// Merge adds those of another one.
+func (c *Changes) Merge(o *Changes) {
+	for key, f := range o.forks {
+		into := c.of(key.first())
+		into.from = min(into.from, f.from)
+		if len(into.bits) < len(f.bits) {
+			into.bits = append(into.bits, make([]byte, len(f.bits)-len(into.bits))...)
+		}
+		for n, b := range f.bits {
+			into.bits[n] |= b
+		}
+	}
+	maps.Copy(c.databases, o.databases)
+}
+
+// packedChanges are changes in a file.
+type packedChanges struct {
+	Forks     []packedChanged `json:"forks,omitempty"`
+	Databases [][2]uint32     `json:"databases,omitempty"` // tablespace and database
+}
+
+type packedChanged struct {
+	Of   integrity.Block `json:"of"` // its number is changed.from
+	Bits []byte          `json:"bits,omitempty"`
+}
+
+// MarshalJSON writes them in an order of their own.
+func (c *Changes) MarshalJSON() ([]byte, error) {
+	var p packedChanges
+	for key, f := range c.forks {
+		at := key.first()
+		at.Number = f.from
+		p.Forks = append(p.Forks, packedChanged{at, f.bits})
+	}
+	slices.SortFunc(p.Forks, func(a, b packedChanged) int { return inOrder(a.Of, b.Of) })
+	p.Databases = slices.SortedFunc(maps.Keys(c.databases), func(a, b [2]uint32) int { return slices.Compare(a[:], b[:]) })
+	return json.Marshal(p)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (c *Changes) UnmarshalJSON(text []byte) error {
+	var p packedChanges
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	*c = *NewChanges()
+	for _, f := range p.Forks {
+		from := f.Of.Number
+		f.Of.Number = 0
+		*c.of(f.Of) = changed{f.Bits, from}
+	}
+	for _, d := range p.Databases {
+		c.databases[d] = true
+	}
+	return nil
+}
+
 func (f *changed) set(n uint32) {
 	if at := int(n / 8); at >= len(f.bits) {
 		f.bits = append(f.bits, make([]byte, at+1-len(f.bits))...)
@@ -170,8 +228,9 @@ func (r *run) rest(ctx context.Context, lists []Listing) error {
 		return err
 	}
 	var changes *Changes
+	data := r.total * int64(r.data[0].PageSize)
 	err := r.holding(ctx, func(ctx context.Context) (err error) {
-		changes, r.c.WALBytes, err = r.o.Changes(ctx, r.o.Since.Data.Timeline, r.o.Since.From, r.from)
+		changes, r.c.WALBytes, err = r.o.Changes(ctx, r.o.Since.Data.Timeline, r.o.Since.From, r.from, data)
 		return err
 	})
 	if ctx.Err() != nil {
@@ -229,13 +288,6 @@ func (r *run) restsOn(b Base, lists []Listing) string {
 		case was != l.Incarnation:
 			return "the data of " + r.names[n] + " is another copy than that of the last comparison"
 		}
-	}
-	all := int64(0)
-	for _, f := range r.forks {
-		all += int64(f.Blocks) * int64(d.PageSize)
-	}
-	if wal := int64(r.from - b.From); r.from > b.From && wal > all {
-		return fmt.Sprintf("the WAL since the last comparison, %d MB, is more than the data", wal>>20)
 	}
 	return ""
 }

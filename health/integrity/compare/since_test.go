@@ -2,7 +2,9 @@ package compare
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -35,10 +37,10 @@ func (h *history) run(count int) health.Comparison {
 	if o.Kept = func(b *Base) { h.base = b }; !h.full {
 		o.Since = h.base
 	}
-	o.Changes = func(ctx context.Context, t platform.Timeline, from, until platform.LSN) (*Changes, int64, error) {
+	o.Changes = func(ctx context.Context, t platform.Timeline, from, until platform.LSN, most int64) (*Changes, int64, error) {
 		owner := kit.Must[postgres.Owner](h.t)(damage.TestOwner())
 		into := NewChanges()
-		f, err := (&postgres.Server{Data: h.servers[0].Data, Owner: owner}).Changes(ctx, t, from, nil, into.Add)
+		f, err := (&postgres.Server{Data: h.servers[0].Data, Owner: owner}).Changes(ctx, t, from, 0, nil, into.Add)
 		return into, f.Bytes, errors.Join(err, f.Reaches(until))
 	}
 	c := kit.Must[health.Comparison](h.t)(Run(testContext(h.t), h.members(count), o))
@@ -178,7 +180,6 @@ func TestRests(t *testing.T) {
 		{"another database is", func(b *Base) {}, nil, []ondisk.Change{{Reach: ondisk.Databases, Space: 1663, Database: 6}}, 0, ""},
 		{"there is none", func(b *Base) { *b = Base{} }, nil, nil, 5, noBase},
 		{"WAL is gone", func(b *Base) {}, errors.New("there is no page at 0/3"), nil, 5, "there is no page at 0/3"},
-		{"there is too much WAL", func(b *Base) { b.From = 1 << 20 }, nil, nil, 0, ""},
 		{"another timeline", func(b *Base) { b.Data.Timeline = 2 }, nil, nil, 5, "it was of timeline 2, and the last checkpoint is of 1"},
 		{"other checksums", func(b *Base) { b.Data.Checksums = true }, nil, nil, 5, "checksums or wal_log_hints"},
 		{"another copy", func(b *Base) { b.Incarnations["b"] = "b1" }, nil, nil, 5, "the data of b is another copy"},
@@ -189,8 +190,11 @@ func TestRests(t *testing.T) {
 		var kept *Base
 		o := Options{Wait: time.Minute, Every: time.Millisecond, Since: base, Kept: func(b *Base) { kept = b },
 			Catalog: func(context.Context) map[integrity.Relation]Known { return nil },
-			Changes: func(_ context.Context, _ platform.Timeline, from, until platform.LSN) (*Changes, int64, error) {
+			Changes: func(_ context.Context, _ platform.Timeline, from, until platform.LSN, most int64) (*Changes, int64, error) {
 				into := NewChanges()
+				if from != 900 || until != 1100 || most < modelledPages*8192 {
+					t.Errorf("%s: WAL from %s to %s, at most %d bytes", tt.name, from, until, most)
+				}
 				for _, c := range tt.change {
 					into.Add(c)
 				}
@@ -249,5 +253,39 @@ func TestRestsOnMap(t *testing.T) {
 	r.c.Unverified[tooMany] = 1
 	if b := r.baseOf(time.Now()); b != nil {
 		t.Errorf("with pages that were left out: %+v", b)
+	}
+}
+
+// TestChangesKept: changes that were merged, written and read are the same.
+func TestChangesKept(t *testing.T) {
+	one, two := NewChanges(), NewChanges()
+	for _, c := range []ondisk.Change{{Space: 1663, Database: 5, Node: 9, Block: 3}, {Space: 1663, Database: 5, Node: 9, Fork: 2, Block: 1},
+		{Reach: ondisk.Databases, Space: 1663, Database: 6}, {Reach: ondisk.Onwards, Space: 1663, Database: 5, Node: 8, Block: 70}} {
+		one.Add(c)
+	}
+	for _, c := range []ondisk.Change{{Space: 1663, Database: 5, Node: 9, Block: 300}, {Reach: ondisk.Onwards, Space: 1663, Database: 5,
+		Node: 8, Block: 50}, {Space: 1663, Database: 5, Node: 8, Block: 1 << 20}, {Reach: ondisk.Databases, Space: 1663, Database: 7}} {
+		two.Add(c)
+	}
+	one.Merge(two)
+	text := kit.Must[[]byte](t)(json.Marshal(one))
+	kept := &Changes{}
+	kit.Check(t, json.Unmarshal(text, kept))
+	if !reflect.DeepEqual(one, kept) {
+		t.Errorf("%+v was read as %+v", one, kept)
+	}
+	at := func(node uint32, fork page.Fork) *changed {
+		return kept.of(integrity.Block{Relation: integrity.Relation{Space: 1663, Database: 5, Node: node}, Fork: fork})
+	}
+	var runs []uint32
+	for first, count := range at(9, page.Main).runs(1 << 31) {
+		runs = append(runs, first, count)
+	}
+	if !slices.Equal(runs, []uint32{3, 1, 300, 1}) || at(8, page.Main).from != 50 || at(9, page.Visibility).bits[0] != 2 ||
+		len(kept.databases) != 2 || len(two.forks) != 2 {
+		t.Errorf("%v, %+v", runs, kept)
+	}
+	if err := json.Unmarshal([]byte(`{"forks": 7}`), kept); err == nil {
+		t.Error("what is none was read")
 	}
 }
