@@ -48,6 +48,9 @@ type speeds struct {
 	Pages     []float64 `json:"pages"`       // of all members at the same time, by their agents
 	Compare   []float64 `json:"compare"`     // of the same
 	SentPerGB int64     `json:"sentPerGB"`   // bytes, by the other member
+	// Incremental is a comparison after 2% of the pages have changed since Compare; Again is the share of the pages that it has read.
+	Incremental []float64 `json:"incremental"`
+	Again       []float64 `json:"again"`
 	// P99 is a client's latency without a check, P99Pages and P99Compare beside one of 20 MB a second, in milliseconds.
 	P99        []float64 `json:"p99MS"`
 	P99Pages   []float64 `json:"p99PagesMS"`
@@ -186,11 +189,20 @@ func (s *speeds) members(ctx context.Context, dir string, o options) (err error)
 			return err
 		}
 		s.Pages = append(s.Pages, took)
-		compared, err := c.compare(ctx)
+		whole, err := c.compare(ctx, false)
 		if err != nil {
 			return err
 		}
-		s.Compare, s.SentPerGB = append(s.Compare, float64(compared.TookMS)/1000), compared.SentPerGB()
+		s.Compare, s.SentPerGB = append(s.Compare, float64(whole.TookMS)/1000), whole.SentPerGB()
+		if err := c.change(ctx, whole.Blocks/changedShare, len(s.Compare)); err != nil {
+			return err
+		}
+		part, err := c.compare(ctx, true)
+		if err != nil {
+			return err
+		}
+		s.Incremental = append(s.Incremental, float64(part.TookMS)/1000)
+		s.Again = append(s.Again, float64(part.Blocks)/float64(part.Blocks+part.Unread))
 	}
 	if err := c.gently(ctx); err != nil {
 		return err
@@ -333,8 +345,20 @@ func (c *checked) pages(ctx context.Context) (float64, error) {
 	return last.Seconds(), nil
 }
 
-func (c *checked) beginCompare(ctx context.Context) error {
-	return c.ask(ctx, c.replica, http.MethodPost, "/compare", wire.CompareRequest{}, nil)
+func (c *checked) beginCompare(ctx context.Context) error { return c.begins(ctx, false) }
+
+func (c *checked) begins(ctx context.Context, incremental bool) error {
+	return c.ask(ctx, c.replica, http.MethodPost, "/compare", wire.CompareRequest{Incremental: incremental}, nil)
+}
+
+// changedShare: one page of so many is changed before an incremental comparison.
+const changedShare = 50
+
+// change changes that many pages in random places: in each it deletes one row, another one in each round.
+func (c *checked) change(ctx context.Context, pages int64, round int) error {
+	_, err := c.SQL(ctx, c.primary.Member, "feed", fmt.Sprintf("DELETE FROM bench WHERE ctid = ANY (ARRAY(SELECT format('(%%s,%d)', "+
+		"(random() * (pg_relation_size('bench') / 8192 - 1))::int)::tid FROM generate_series(1, %d)))", round, pages))
+	return err
 }
 
 func (c *checked) endCompare(ctx context.Context) error {
@@ -347,15 +371,15 @@ func (c *checked) endCompare(ctx context.Context) error {
 }
 
 // compare compares the members, and does not wait for checkpoints.
-func (c *checked) compare(ctx context.Context) (*health.Comparison, error) {
+func (c *checked) compare(ctx context.Context, incremental bool) (*health.Comparison, error) {
 	if err := c.written(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.beginCompare(ctx); err != nil {
+	if err := c.begins(ctx, incremental); err != nil {
 		return nil, err
 	}
 	a, err := c.until(ctx, c.replica, func(a wire.IntegrityAnswer) bool { return a.Comparison != nil && !a.Comparison.Running })
-	if err == nil && (!a.Comparison.Complete || a.Comparison.Differ > 0) {
+	if err == nil && (!a.Comparison.Complete || a.Comparison.Differ > 0 || a.Comparison.Incremental != incremental) {
 		err = fmt.Errorf("the comparison: %+v", a.Comparison)
 	}
 	return a.Comparison, err
@@ -442,6 +466,8 @@ func (s *speeds) print(out io.Writer) {
 		ratio(s.Checksums, s.Scan))
 	line("comparison of two members by their agents", s.Compare, "a pages scan of both at the same time", s.Pages, "s",
 		ratio(s.Compare, s.Pages))
+	line(fmt.Sprintf("incremental comparison, 2%% of the pages changed, %.1f%% read", 100*middle(s.Again)), s.Incremental,
+		"a full comparison before", s.Compare, "s", ratio(s.Incremental, s.Compare))
 	line("a client's p99 beside a pages scan of 20 MB/s", s.P99Pages, "without", s.P99, "ms", middle(s.P99Pages)/middle(s.P99))
 	line("a client's p99 beside a comparison of 20 MB/s", s.P99Compare, "without", s.P99, "ms", middle(s.P99Compare)/middle(s.P99))
 	fmt.Fprintf(out, "\n%d bytes were sent for each GB that was compared; %d windows were measured again.\n", s.SentPerGB, s.Lost)

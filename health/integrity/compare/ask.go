@@ -21,7 +21,8 @@ func (r *run) list(ctx context.Context) ([]Listing, error) {
 		return nil, err
 	}
 	r.hints = true
-	longest := map[Fork]uint32{} // by forks without a length
+	longest, had := map[Fork]uint32{}, map[Fork]int{} // by forks without a length
+	r.shortest = map[Fork]uint32{}
 	r.c.Incarnations = map[string]string{}
 	for n, l := range lists {
 		r.data = append(r.data, l.Data)
@@ -34,6 +35,9 @@ func (r *run) list(ctx context.Context) ([]Listing, error) {
 		for _, f := range l.Forks {
 			key := Fork{Relation: f.Relation, Fork: f.Fork}
 			longest[key] = max(longest[key], f.Blocks)
+			if had[key]++; had[key] == 1 || f.Blocks < r.shortest[key] {
+				r.shortest[key] = f.Blocks
+			}
 		}
 	}
 	for why, blocks := range lists[0].Left {
@@ -58,6 +62,9 @@ func (r *run) list(ctx context.Context) ([]Listing, error) {
 		r.total += int64(s.count)
 	}
 	for f, blocks := range longest {
+		if had[f] < len(lists) {
+			r.shortest[f] = 0
+		}
 		if f.Blocks = blocks; f.Fork == page.FreeSpace {
 			r.c.Unverified[freeSpaceMap] += int64(blocks)
 			continue

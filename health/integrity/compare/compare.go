@@ -209,12 +209,14 @@ type run struct {
 	catalog map[integrity.Relation]Known
 	total   int64 // pages to look at
 	forks   []Fork
-	from    platform.LSN // Base.From, for the next one
-	since   *since       // nil: all pages are read
-	c       health.Comparison
-	waiting map[integrity.Block]*waiting
-	heap    heap
-	maps    map[integrity.Block]*staleMap
+	// shortest is the least length of each fork on any member; it is listed without a length.
+	shortest map[Fork]uint32
+	from     platform.LSN // Base.From, for the next one
+	since    *since       // nil: all pages are read
+	c        health.Comparison
+	waiting  map[integrity.Block]*waiting
+	heap     heap
+	maps     map[integrity.Block]*staleMap
 	// spans are what is compared of tables but for members of multixacts, of which nextMembers are the next ones, by cluster member.
 	// statusWaits are the pages of tables that differ.
 	spans       []span

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -29,6 +30,7 @@ type modelled struct {
 	status       func(n uint32, look int) []byte
 	oldest, xids uint32
 	multi        Multixacts
+	pages        uint32 // that it lists; 0: modelledPages
 	statusLooks  int
 	ended        int
 	asked        int
@@ -73,7 +75,7 @@ func (m *modelled) List(ctx context.Context) (l Listing, err error) {
 		return l, m.busy
 	}
 	l.Where, err = m.Where(ctx)
-	l.Forks = []Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: modelledPages}}
+	l.Forks = []Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: cmp.Or(m.pages, modelledPages)}}
 	if m.vm != nil {
 		l.Forks = append(l.Forks, Fork{Relation: l.Forks[0].Relation, Fork: page.Visibility, Blocks: 1})
 	}

@@ -23,8 +23,8 @@ import (
 //
 // Every change that is logged names its page in its record's header, whatever the resource manager. What is not logged is no matter of a
 // comparison: hint bits, free space maps, unlogged relations. Three things are not named page by page. Files that are created, cut off or
-// copied are read whole, or from there on. So is what a fork has beyond its former length, and a fork that was not there. The bits
-// that a change clears in a visibility map are found by the page of the heap.
+// copied are read whole, or from there on. So is what a fork has beyond its former length, or beyond the length that it has on another
+// member, and a fork that was not there. The bits that a change clears in a visibility map are found by the page of the heap.
 
 // Base is what an incremental comparison rests on: one that has reached its end.
 type Base struct {
@@ -315,7 +315,7 @@ func (r *run) blocks(f Fork) iter.Seq2[uint32, uint32] {
 		from := uint32(0)
 		if r.since != nil && !r.since.databases[[2]uint32{f.Space, f.Database}] {
 			key := Fork{Relation: f.Relation, Fork: f.Fork}
-			from = min(f.Blocks, r.since.lengths[key])
+			from = min(r.shortest[key], r.since.lengths[key])
 			if c := r.since.forks[key]; c != nil {
 				from = min(from, c.from)
 				for first, count := range c.runs(from) {

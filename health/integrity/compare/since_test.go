@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -102,6 +104,11 @@ func TestIncremental(t *testing.T) {
 		if c := h.run(3); c.Incremental || !strings.Contains(c.FullBecause, "c was not in the last comparison") {
 			t.Errorf("of more members: %+v", c)
 		}
+		path := filepath.Join(l.servers[1].Data, calm)
+		kit.Check(t, os.Truncate(path, kit.Must[os.FileInfo](t)(os.Stat(path)).Size()-8192))
+		if c := h.run(3); !c.Incremental || c.Differ != 1 || c.Damage[0].Kind != "missing page" || c.Damage[0].Path != calm {
+			t.Errorf("a file that was cut: %+v", c)
+		}
 	})
 }
 
@@ -175,6 +182,7 @@ func TestRests(t *testing.T) {
 		{"one was open", func(b *Base) { b.Open = []integrity.Block{block(page.Main, 2)} }, nil, nil, 1, ""},
 		{"the file was cut off", func(b *Base) {}, nil, []ondisk.Change{change(ondisk.Onwards, 3), change(ondisk.OneBlock, 4)}, 2, ""},
 		{"the file has grown", func(b *Base) { b.Forks[0].Blocks = 4 }, nil, nil, 1, ""},
+		{"the file is shorter on one member", func(b *Base) { b.Full = b.Full.Add(-time.Second) }, nil, nil, 2, ""},
 		{"the file is new", func(b *Base) { b.Forks = nil }, nil, nil, 5, ""},
 		{"the database is new", func(b *Base) {}, nil, []ondisk.Change{{Reach: ondisk.Databases, Space: 1663, Database: 5}}, 5, ""},
 		{"another database is", func(b *Base) {}, nil, []ondisk.Change{{Reach: ondisk.Databases, Space: 1663, Database: 6}}, 0, ""},
@@ -201,6 +209,9 @@ func TestRests(t *testing.T) {
 				return into, 77, tt.wal
 			}}
 		all := []Member{&modelled{name: "a", looks: map[uint32]int{}}, &modelled{name: "b", looks: map[uint32]int{}}}
+		if strings.Contains(tt.name, "shorter") {
+			all[1].(*modelled).pages = 3
+		}
 		c, err := Run(t.Context(), all, o)
 		kit.Check(t, err)
 		if c.Blocks != tt.blocks || c.Equal != tt.blocks || c.Incremental != (tt.why == "") || !strings.Contains(c.FullBecause, tt.why) ||
