@@ -221,7 +221,7 @@ func TestIntegrityAPIRoles(t *testing.T) {
 		{"a controller reads", identity.RoleController, "c1", "POST", "feed-e1/read", request, 403, "needs a certificate of role agent"},
 		{"too much", identity.RoleAgent, "db-e2", "POST", "feed-e1/read",
 			compare.NewRequest("feed-e2", []integrity.Extent{{Count: compare.LookBlocks + 1}}), 400, "at most"},
-		{"nonsense", identity.RoleAgent, "db-e2", "POST", "feed-e1/read", map[string]int{"no": 1}, 400, "cannot be read"},
+		{"nonsense", identity.RoleAgent, "db-e2", "POST", "feed-e1/read", map[string]int{"no": 1}, 400, `unknown field "no"`},
 		{"an agent begins", identity.RoleAgent, "db-e2", "POST", "feed-e1/compare", wire.CompareRequest{}, 403, "role operator"},
 		{"a viewer begins", identity.RoleViewer, "vic", "POST", "feed-e1/compare", wire.CompareRequest{}, 403, "role operator"},
 		{"a viewer scans", identity.RoleViewer, "vic", "POST", "feed-e1/scan", nil, 403, "role operator"},
