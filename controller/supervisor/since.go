@@ -110,9 +110,14 @@ func (m *comparer) base(ctx context.Context, oldest time.Duration) *compare.Base
 func (m *comparer) changes(rate int) func(context.Context, platform.Timeline, platform.LSN, platform.LSN, int64) (
 	*compare.Changes, int64, error) {
 	return func(ctx context.Context, _ platform.Timeline, from, until platform.LSN, most int64) (*compare.Changes, int64, error) {
-		end, err := m.endOfWAL(ctx, boottime.Now())
-		if err != nil {
-			return nil, 0, err
+		m.mu.Lock()
+		end := m.view.seen.Position
+		m.mu.Unlock()
+		if end < until {
+			var err error
+			if end, err = m.endOfWAL(ctx, boottime.Now()); err != nil {
+				return nil, 0, err
+			}
 		}
 		s, leave, err := m.sinceTurn(ctx)
 		if err != nil {

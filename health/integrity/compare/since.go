@@ -213,6 +213,7 @@ func (r *run) rest(ctx context.Context, lists []Listing) error {
 			r.from = l.Redo
 		}
 	}
+	r.c.Horizon = r.from
 	if r.o.Since == nil {
 		return nil
 	}
