@@ -13,6 +13,15 @@ import (
 // ErrRewindUnfinished is returned when a rewind of this data began and did not finish: it is neither old nor new.
 var ErrRewindUnfinished = errors.New("a rewind of this data did not finish; rebuild the member")
 
+// ElsewhereError is returned by Rewind where the cause lies outside of the data, which is as it was: its source could not be asked, or the
+// host did not let the data's recovery begin. A copy would meet the same.
+type ElsewhereError struct{ Err error }
+
+func (e *ElsewhereError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what failed.
+func (e *ElsewhereError) Unwrap() error { return e.Err }
+
 // rewindMark lies in Conf while pg_rewind changes the data. It names the data, since Conf may outlive it.
 func (i *Server) rewindMark() string { return filepath.Join(i.Conf, "rewinding") }
 
@@ -62,7 +71,7 @@ func (i *Server) sameChecksums(ctx context.Context, from Source, own bool) error
 		return c.QueryRowContext(ctx, "SELECT pg_catalog.current_setting('data_checksums')").Scan(&its)
 	})
 	if err != nil {
-		return err
+		return &ElsewhereError{err}
 	}
 	if allowed && (its == "on") != own {
 		return ErrChecksumsDiffer
@@ -127,12 +136,33 @@ func (i *Server) recoverInPlace(ctx context.Context, o StartOptions) (err error)
 	if err != nil {
 		return err
 	}
-	err = private.replayAndStop(ctx, p)
-	if err != nil {
-		_ = private.StopImmediate(context.WithoutCancel(ctx)) // the caller's error tells more
-		return errors.Join(fmt.Errorf("recover the crashed data (see %s): %w", i.Log, err), waitFor(p, 5*time.Second))
+	if err = private.replayAndStop(ctx, p); err == nil {
+		return nil
 	}
-	return nil
+	var ended *endedError
+	if errors.As(err, &ended) {
+		if fault := private.Fault(ctx, p); fault.Said != "" {
+			ended.said = fault.Said
+			if !fault.Data && p.byItself() {
+				return &ElsewhereError{fmt.Errorf("recover the crashed data: %w", err)}
+			}
+		}
+	}
+	_ = private.StopImmediate(context.WithoutCancel(ctx)) // the caller's error tells more
+	return errors.Join(fmt.Errorf("recover the crashed data (see %s): %w", i.Log, err), waitFor(p, 5*time.Second))
+}
+
+// endedError: a server that was started to recover crashed data has ended before that was done.
+type endedError struct {
+	err  error
+	said string // why, as its log says; "" if it does not
+}
+
+func (e *endedError) Error() string {
+	if e.said == "" {
+		return fmt.Sprintf("the server ended: %v", e.err)
+	}
+	return fmt.Sprintf("the server ended: %s (%v)", e.said, e.err)
 }
 
 func (i *Server) replayAndStop(ctx context.Context, p *Process) error {
@@ -152,7 +182,7 @@ func (i *Server) replayAndStop(ctx context.Context, p *Process) error {
 		}
 		select {
 		case <-p.Done():
-			return fmt.Errorf("the server ended: %w", p.Err())
+			return &endedError{err: p.Err()}
 		case <-ctx.Done():
 			return err
 		case <-time.After(reconnectEvery): // it refuses connections while it starts

@@ -224,9 +224,17 @@ func (l *ladder) diverged(t *testing.T) {
 	pid, _, _ := l.m.pg.Running()
 	check(t, syscall.Kill(pid, syscall.SIGQUIT))
 	eventually(t, "its end", func() bool { _, _, ok := l.m.pg.Running(); return !ok })
+	undo := l.configure("\nshared_preload_libraries = 'no_such_library'\n")
 	l.begin()
-	l.until("its stream", agrees, func() bool { return l.acts[member.Rewind] > 0 && l.streams() })
-	l.cost("for a timeline of its own", 0, 1, 1)
+	l.until("rewinds that its host does not let begin", agrees, func() bool {
+		return l.acts[member.Rewind] > 4 && strings.Contains(l.m.activity.fault, `could not access file "no_such_library"`)
+	})
+	undo()
+	l.until("its stream", agrees, l.streams)
+	if l.acts[member.Clone] > 0 {
+		t.Errorf("it took %v", l.acts)
+	}
+	l.cost("for a timeline of its own", 0, l.acts[member.Rewind], 1)
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o400 {
 		t.Errorf("its key: %v, %v", info, err)
 	}

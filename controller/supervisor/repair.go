@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -117,7 +118,9 @@ func (m *actor) rewind(ctx context.Context, pg *postgres.Server, goal platform.G
 		return err
 	}
 	if err := pg.Rewind(ctx, source(goal), postgres.StartOptions{CgroupFD: fd}); err != nil {
-		m.recall(func(r *member.Memory) { r.RewindFailures++ })
+		if elsewhere := (*postgres.ElsewhereError)(nil); !errors.As(err, &elsewhere) {
+			m.recall(func(r *member.Memory) { r.RewindFailures++ })
+		}
 		return err
 	}
 	m.again()
