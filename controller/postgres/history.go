@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -205,7 +206,35 @@ func (i *Server) SetAsideHistories(ctx context.Context, t platform.Timeline, lin
 		}
 		foreign = append(foreign, filepath.Base(i.wal().historyFile(n)))
 	}
-	return foreign, nil
+	unread, err := i.setAsideFetched(line)
+	if unread != "" && !slices.Contains(foreign, unread) {
+		foreign = append(foreign, unread)
+	}
+	return foreign, err
+}
+
+// fetchedHistory is the name under which PostgreSQL fetches any history file from an archive. A file that it cannot read keeps that name
+// (RECOVERYHISTORY in readTimeLineHistory), and the server ends, again at each start that asks the archive.
+const fetchedHistory = "RECOVERYHISTORY"
+
+// restoredHistory finds in a log in English which history file was fetched.
+var restoredHistory = regexp.MustCompile(`restored log file "([0-9A-F]{8}\.history)"`)
+
+// setAsideFetched sets a fetched history file aside that is none of the line, and names it as far as that is known; "" for none.
+func (i *Server) setAsideFetched(line platform.History) (name string, err error) {
+	path := filepath.Join(i.Data, "pg_wal", fetchedHistory)
+	text, err := i.Owner.readIfThere(path)
+	if err != nil || text == "" || text == reserved {
+		return "", err
+	}
+	if h, err := parseHistory(text); err == nil && len(h) <= len(line) && slices.Equal(h, line[:len(h)]) {
+		return "", nil
+	}
+	name = "a history file that PostgreSQL cannot read (its log has the name)"
+	if all := restoredHistory.FindAllStringSubmatch(i.logged(origin{}, mostSaid, true), -1); all != nil {
+		name = all[len(all)-1][1]
+	}
+	return name, i.Owner.rename(path, path+foreignSuffix)
 }
 
 // isForeign tells whether the text is not the history of timeline n, for those who are on timeline t.
