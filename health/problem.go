@@ -52,6 +52,8 @@ const (
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 	ControllerSilent    Kind = "ControllerSilent"
 	ClusterPaused       Kind = "ClusterPaused"
+	DamageSuspected     Kind = "DamageSuspected"
+	StorageErrors       Kind = "StorageErrors"
 	ReplicaFrozen       Kind = "ReplicaFrozen"
 	ReplayNotFrozen     Kind = "ReplayNotFrozen"
 	DataSuspect         Kind = "DataSuspect"

@@ -131,6 +131,8 @@ type Member struct {
 	// Checks are the deep checks that this agent has made for the member; nil from an agent of a version that reports none.
 	Checks *Checks `json:"checks,omitempty"`
 
+	// Log is what PostgreSQL's log has said against the present data or its disk; nil from an agent that has not read it.
+	Log *ServerLog `json:"log,omitempty"`
 	// Mended is how the last mending of a page of the present data has ended; nil for none.
 	Mended *Mended `json:"mended,omitempty"`
 	// Frozen is nil unless the replay of the present data is paused for its controllers.

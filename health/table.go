@@ -113,6 +113,11 @@ var table = []Description{
 		"A disk of a member has less than 32 MB free. PostgreSQL ends there, or hangs, once a primary needs more; a replica receives nothing.",
 		"Give it room: the line names the folder. Remove nothing from `pg_wal` by hand: see what keeps it (`pg_replication_slots`, the archive).",
 		explain},
+	{StorageErrors, Critical, aboutMember,
+		"PostgreSQL's log of a member has reported errors of its disk within 24 h: reads, writes or syncs that failed (SQLSTATE 58030), or " +
+			"a checkpoint that did. After a failed sync PostgreSQL ends itself. What it wrote last may be lost on that disk.",
+		"Look at the disk (`dmesg`, SMART), and move the member away from it: `mainstay switchover CLUSTER` for a primary. Then " +
+			"`mainstay integrity check CLUSTER` compares its pages.", explain},
 	{IOWorkersStuck, Critical, aboutMember,
 		"I/O workers of a member (PostgreSQL 18 and later) are stopped or wait for one read of a disk. Queries that must read from disk " +
 			"hang, while connections, commits and probes continue. No failover follows.",
@@ -240,6 +245,12 @@ var table = []Description{
 			"It has the primary's in their place, or none. The problem ends for a file that is changed, or equals the former one again.",
 		"Put the host's own files there, or edit them: the line names the files and the former data. If they are right as they are, remove " +
 			"the file that the line names last.", onHost},
+	{DamageSuspected, Warning, aboutMember,
+		"PostgreSQL's log of a member has reported damaged data within 24 h: a page or an index that is wrong (SQLSTATE XX001, XX002), or a " +
+			"file that is not there. The agent has begun a scan of its files. The log alone excludes no member, because any session can raise " +
+			"such an error.",
+		"Run `mainstay integrity check MEMBER --depth structure`, which tests what the message is about, and compare the members with " +
+			"`mainstay integrity check CLUSTER`. `REINDEX` an index that alone is wrong.", "mainstay integrity show CLUSTER"},
 	{CollationsDiffer, Warning, aboutMember,
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
 			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equal candidates it is promoted last.",

@@ -407,6 +407,7 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	}
 	v.archiving(name, r)
 	v.collations(name, r)
+	v.logSigns(name, r)
 	if primary {
 		v.sendersTaken(r)
 	}

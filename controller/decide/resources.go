@@ -77,6 +77,17 @@ func (v *clusterView) collations(name string, r *health.Member) {
 	v.problem(health.CollationsDiffer, name, text, false)
 }
 
+// logSigns names what PostgreSQL's log says against a member's data or disk. It excludes no member: a session can log anything.
+func (v *clusterView) logSigns(name string, r *health.Member) {
+	if s := r.Log.Sign(health.SignOfStorage); s != nil {
+		v.problem(health.StorageErrors, name, "PostgreSQL's log reports errors of its disk, "+s.String(), false)
+	}
+	if s := r.Log.Sign(health.SignOfDamage); s != nil && v.against(name, r) == "" {
+		v.problem(health.DamageSuspected, name, "PostgreSQL's log reports damaged data, "+s.String()+
+			". `mainstay integrity check "+name+" --depth structure` tests it", false)
+	}
+}
+
 // otherCollations tells whether a member's indexes on text may be wrong once it leads.
 func (v *clusterView) otherCollations(name string) bool {
 	r := v.fresh(name)

@@ -471,6 +471,11 @@ func TestRemovedAtStart(t *testing.T) {
 	}
 }
 
+// saying is a log with an entry of a kind, and internal errors.
+func saying(kind string) *health.ServerLog {
+	return &health.ServerLog{Signs: []health.LogSign{{Kind: health.SignOfInternal, Count: 9}, {Kind: kind, Count: 1, Text: "ERROR: x"}}}
+}
+
 func TestProblemsAreNamed(t *testing.T) {
 	for kind, change := range map[health.Kind]func(*stage){
 		health.ReplicaMissing:    func(st *stage) { st.members["m2"] = nil },
@@ -489,6 +494,8 @@ func TestProblemsAreNamed(t *testing.T) {
 			st.members["m2"].Replaced = &health.ReplacedFiles{Names: []string{"pg_hba.conf"}}
 		},
 		health.IOWorkersStuck:      func(st *stage) { st.members["m1"].StuckWorkers = []string{"12"} },
+		health.DamageSuspected:     func(st *stage) { st.members["m2"].Log = saying(health.SignOfDamage) },
+		health.StorageErrors:       func(st *stage) { st.members["m1"].Log = saying(health.SignOfStorage) },
 		health.CollationsDiffer:    func(st *stage) { st.members["m2"].Collations = []health.Collation{{Database: "app"}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },
 		health.TwoPrimaries:        func(st *stage) { st.members["m2"].Role = health.RolePrimary },

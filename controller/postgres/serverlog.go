@@ -34,6 +34,7 @@ type LogFollower struct {
 	LogPlace       // where it continues; the zero value begins at the end of the log
 	Passed   int64 // bytes that were passed over
 	decoder  *serverlog.Decoder
+	own      int64 // the size of Server.Log while that is not the log in force
 }
 
 // Follow calls tell for each entry that may be evidence since the last call. The error says why the log, or the rest of an earlier file of
@@ -52,7 +53,12 @@ func (f *LogFollower) Follow(i *Server, tell func(serverlog.Entry)) error {
 	}
 	if f.Path != path || f.Form != form {
 		f.end(tell)
-		f.LogPlace = LogPlace{Path: path, Form: form}
+		if f.LogPlace = (LogPlace{Path: path, Form: form}); path == i.Log {
+			f.At = f.own
+		}
+	}
+	if info, err := i.Owner.stat(i.Log); err == nil && path != i.Log {
+		f.own = info.Size()
 	}
 	if first {
 		f.At = -1

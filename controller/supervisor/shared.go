@@ -69,6 +69,7 @@ type background struct {
 	scans      scans
 	archiving  archiving
 	surveyed   survey
+	logged     logged
 	inspection inspection
 	comparing  comparing
 	ordered    ordered

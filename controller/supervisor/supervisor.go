@@ -45,6 +45,7 @@ type Supervisor struct {
 	prober    prober
 	scanner   scanner
 	surveyor  surveyor
+	watcher   logWatcher
 	Structure Inspector // checks of the structure of the member's data, which operators ask for
 
 	looking  chan struct{} // closed when the running look has ended; nil while there is none
@@ -73,8 +74,10 @@ func New(o Options) (*Supervisor, error) {
 func assemble(s *shared) *Supervisor {
 	s.kick, s.learned, s.shown, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	s.view.report.Name = s.o.Name
+	byHand := make(chan struct{}, 1)
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
-		scanner: scanner{shared: s, byHand: make(chan struct{}, 1)}, surveyor: surveyor{shared: s},
+		scanner: scanner{shared: s, byHand: byHand}, surveyor: surveyor{shared: s},
+		watcher:   logWatcher{shared: s, scan: func() { wakeup.Signal(byHand) }},
 		comparer:  comparer{shared: s, serving: make(chan struct{}, 1), lastCompared: sinceLast{turn: make(chan struct{}, 1)}},
 		Structure: Inspector{shared: s, asked: make(chan struct{}, 1)}}
 }
@@ -106,6 +109,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
 	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.surveyor.surveyLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.watcher.watchLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.checkLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.followWAL(ctx); return nil })
 	m.o.Group.Go(func() error { m.keepChecks(ctx); return nil })
@@ -316,6 +320,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Lineage, r.Mended = m.durable.Lineage, m.durable.Mended
 	m.scans.publish(&r, now)
+	m.logged.publish(&r, now)
 	m.comparing.publish(&r, now)
 	r.Checks = m.checks(now)
 	of, _ := m.toCompare()

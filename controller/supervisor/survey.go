@@ -59,6 +59,7 @@ func (m *surveyor) surveyLoop(ctx context.Context) {
 func (m *surveyor) survey(ctx context.Context, pg *postgres.Server, pid int) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
+	log, wrong := pg.LogSettings(ctx)
 	collations, err := pg.ColumnCollations(ctx)
 	fault := ""
 	if err != nil {
@@ -75,4 +76,7 @@ func (m *surveyor) survey(ctx context.Context, pg *postgres.Server, pid int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.surveyed = survey{pid, collations}
+	if wrong == nil {
+		m.logged.settings = log
+	}
 }

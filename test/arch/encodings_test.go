@@ -34,6 +34,7 @@ var encoded = []struct {
 	{"snapshot", state.State{}},
 	{"command", state.Command{}},
 	{"report", health.Report{}},
+	{"agent server log", supervisor.KeptLog{}},
 	{"votes", health.Observations{}},
 	{"agent member", member.Durable{}},
 	{"agent resume", member.Resume{}},

@@ -29,6 +29,8 @@ const (
 	// By the newest comparison of the members' files. What it has proven is soon in the history, and then the member is excluded.
 	Different Verdict = "damaged (by comparison)"
 	OneOf     Verdict = "suspect (by comparison)"
+	// By PostgreSQL's log, in which any session can raise an error.
+	Logged Verdict = "suspect (by PostgreSQL's log)"
 )
 
 // Integrity is what is known of a member's data, for integrity show.
@@ -53,6 +55,8 @@ type Integrity struct {
 	ComparisonAge time.Duration      `json:"comparisonAge,omitempty"`
 	// Checks are when the deep checks of its data were made last, and when the next ones are due.
 	Checks []health.PlannedCheck `json:"checks,omitempty"`
+	// Log is what PostgreSQL's log has said against the data or its disk; nil if that is not known.
+	Log *health.ServerLog `json:"log,omitempty"`
 	// Frozen is the freeze of its replay that the controllers have recorded, nil for none. FrozenAt is where PostgreSQL has confirmed it, 0
 	// while it has not.
 	Frozen   *state.Freeze `json:"frozen,omitempty"`
@@ -112,7 +116,7 @@ func (i *Integrity) compared() {
 func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
 	i := Integrity{Cluster: cluster, Member: m.Name, Verdict: Unheard, Evidence: m.Excluded, Frozen: m.Frozen}
 	if m.Seen != nil {
-		i.Scan, i.Verdict = m.Seen.Scan, knownOf(m.Seen)
+		i.Scan, i.Log, i.Verdict = m.Seen.Scan, m.Seen.Log, knownOf(m.Seen)
 		if f := m.Seen.Frozen; f != nil && m.Frozen != nil && f.Incarnation == m.Frozen.As {
 			i.FrozenAt = f.At
 		}
@@ -140,6 +144,8 @@ func knownOf(m *health.Member) Verdict {
 		return Reported
 	case s != nil && s.Unsettled > 0:
 		return Suspect
+	case m.Log.Sign(health.SignOfDamage) != nil:
+		return Logged
 	case s == nil || !s.Complete:
 		return Never
 	case !s.Checksums:
@@ -172,6 +178,7 @@ func Verdicts(all []Integrity, o Options) string {
 			}
 			r.below = append(r.below, cell{"replay frozen since " + f.Since + at + ": " + f.Why, yellow})
 		}
+		r.below = append(r.below, logLines(i.Log)...)
 		unsettled = unsettled || i.Verdict == Suspect
 		rows = append(rows, r)
 	}
@@ -191,6 +198,24 @@ func Verdicts(all []Integrity, o Options) string {
 	}
 	return text + planned(all, o)
 }
+
+// logLines say what PostgreSQL's log has said, and what of it is not known.
+func logLines(l *health.ServerLog) (all []cell) {
+	if l == nil {
+		return nil
+	}
+	for _, s := range l.Signs {
+		all = append(all, cell{"PostgreSQL's log, " + signNames[s.Kind] + ": " + s.String(), yellow})
+	}
+	if l.Unread != "" {
+		all = append(all, cell{"not verified (PostgreSQL's log): " + l.Unread, yellow})
+	}
+	return all
+}
+
+// signNames are the kinds of entries, as a line shows them.
+var signNames = map[string]string{health.SignOfDamage: "damaged data", health.SignOfStorage: "errors of the disk",
+	health.SignOfPanic: "PANIC", health.SignOfInternal: "internal errors"}
 
 // planned is the table of the deep checks: when each was made last, and when it is due.
 func planned(all []Integrity, o Options) string {
@@ -259,7 +284,7 @@ func nextCheck(p health.PlannedCheck) string {
 }
 
 var verdictStyle = map[Verdict]style{Damaged: red, Reported: red, SetAside: yellow, Suspect: yellow, NoSums: yellow, NotFound: green,
-	Never: yellow, Unheard: yellow, Different: red, OneOf: yellow}
+	Never: yellow, Unheard: yellow, Different: red, OneOf: yellow, Logged: yellow}
 
 // lastScan is the age of the last complete scan, how far the present one is, and when the next one may begin.
 func lastScan(i Integrity) string {

@@ -44,6 +44,14 @@ var verdictCases = []struct {
 	{"the first scan waits", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{NextMS: 1} }, Never},
 	{"no scans", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{Off: true} }, Never},
 	{"a complete one, and the next", func(m *wire.MemberStatus) { m.Seen.Scan.NextMS = 82_800_000 }, NotFound},
+	{"the log says so", func(m *wire.MemberStatus) {
+		m.Seen.Log = &health.ServerLog{Form: "csvlog", Signs: []health.LogSign{
+			{Kind: health.SignOfInternal, Count: 7, Text: "ERROR: cache lookup failed for type 9 (XX000)", LastMS: 3_600_000},
+			{Kind: health.SignOfDamage, Count: 1, Text: "ERROR: could not open file \"base/5/7\": No such file or directory (58P01)"}}}
+	}, Logged},
+	{"the log cannot be read", func(m *wire.MemberStatus) {
+		m.Seen.Log = &health.ServerLog{Unread: "PostgreSQL writes its log to no file, but to pipe:[7]"}
+	}, NotFound},
 	{"never heard", func(m *wire.MemberStatus) { m.Seen = nil }, Unheard},
 }
 
