@@ -133,6 +133,9 @@ type Member struct {
 
 	// Log is what PostgreSQL's log has said against the present data or its disk; nil from an agent that has not read it.
 	Log *ServerLog `json:"log,omitempty"`
+	// ShortFiles are files of the present data that are missing, or have fewer pages than the catalog counted. An interrupted VACUUM may leave
+	// such a file.
+	ShortFiles []string `json:"shortFiles,omitempty"`
 	// Mended is how the last mending of a page of the present data has ended; nil for none.
 	Mended *Mended `json:"mended,omitempty"`
 	// Frozen is nil unless the replay of the present data is paused for its controllers.

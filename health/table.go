@@ -247,8 +247,8 @@ var table = []Description{
 			"the file that the line names last.", onHost},
 	{DamageSuspected, Warning, aboutMember,
 		"PostgreSQL's log of a member has reported damaged data within 24 h: a page or an index that is wrong (SQLSTATE XX001, XX002), or a " +
-			"file that is not there. The agent has begun a scan of its files. The log alone excludes no member, because any session can raise " +
-			"such an error.",
+			"file that is not there. Or a relation's file is missing or has fewer pages than the catalog counted. Neither alone excludes the " +
+			"member: any session can raise such an error, and a `VACUUM` that is interrupted may leave such a file.",
 		"Run `mainstay integrity check MEMBER --depth structure`, which tests what the message is about, and compare the members with " +
 			"`mainstay integrity check CLUSTER`. `REINDEX` an index that alone is wrong.", "mainstay integrity show CLUSTER"},
 	{CollationsDiffer, Warning, aboutMember,

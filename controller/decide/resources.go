@@ -77,14 +77,25 @@ func (v *clusterView) collations(name string, r *health.Member) {
 	v.problem(health.CollationsDiffer, name, text, false)
 }
 
-// logSigns names what PostgreSQL's log says against a member's data or disk. It excludes no member: a session can log anything.
+// logSigns names what PostgreSQL's log and its catalog say against a member's data or disk. It excludes no member: a session can log
+// anything.
 func (v *clusterView) logSigns(name string, r *health.Member) {
 	if s := r.Log.Sign(health.SignOfStorage); s != nil {
 		v.problem(health.StorageErrors, name, "PostgreSQL's log reports errors of its disk, "+s.String(), false)
 	}
-	if s := r.Log.Sign(health.SignOfDamage); s != nil && v.against(name, r) == "" {
-		v.problem(health.DamageSuspected, name, "PostgreSQL's log reports damaged data, "+s.String()+
-			". `mainstay integrity check "+name+" --depth structure` tests it", false)
+	if v.against(name, r) != "" {
+		return
+	}
+	var found []string
+	if s := r.Log.Sign(health.SignOfDamage); s != nil {
+		found = append(found, "PostgreSQL's log reports damaged data, "+s.String())
+	}
+	if len(r.ShortFiles) > 0 {
+		found = append(found, "files contradict the catalog: "+strings.Join(r.ShortFiles, ", "))
+	}
+	if len(found) > 0 {
+		v.problem(health.DamageSuspected, name, strings.Join(found, "; ")+". `mainstay integrity check "+name+
+			" --depth structure` tests it", false)
 	}
 }
 

@@ -476,6 +476,28 @@ func saying(kind string) *health.ServerLog {
 	return &health.ServerLog{Signs: []health.LogSign{{Kind: health.SignOfInternal, Count: 9}, {Kind: kind, Count: 1, Text: "ERROR: x"}}}
 }
 
+// TestSuspected: what the log says and what the catalog says is one problem; evidence that excludes the member says more.
+func TestSuspected(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m2"].Log, st.members["m2"].ShortFiles = saying(health.SignOfDamage), []string{"base/5/7 is not there"}
+	st.later(1600 * time.Millisecond)
+	var found []string
+	_, _, d := st.next()
+	for _, p := range d.Problems {
+		if p.Kind == health.DamageSuspected {
+			found = append(found, p.Evidence)
+		}
+	}
+	if len(found) != 1 || !strings.Contains(found[0], "ERROR: x; files contradict the catalog: base/5/7 is not there") {
+		t.Errorf("%q", found)
+	}
+	st.members["m2"].Damage = "bad pages"
+	st.later(1600 * time.Millisecond)
+	if st.problem(health.DamageSuspected) || !st.problem(health.ReplicaCorrupt) {
+		t.Error("damage is only suspected")
+	}
+}
+
 func TestProblemsAreNamed(t *testing.T) {
 	for kind, change := range map[health.Kind]func(*stage){
 		health.ReplicaMissing:    func(st *stage) { st.members["m2"] = nil },

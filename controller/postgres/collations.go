@@ -42,30 +42,40 @@ const surveyed = `SELECT coalesce(array_agg(datname ORDER BY datname), '{}') FRO
 // on this host than was recorded. What it has learned before an error is good.
 func (i *Server) ColumnCollations(ctx context.Context) (all []Collation, err error) {
 	defer i.wrap("ask for the collations of", &err)
+	err = i.eachDatabase(ctx, func(c *sql.Conn, name string) (more bool, err error) {
+		some, err := columnCollationsOn(ctx, c, name)
+		all = append(all, some...)
+		return len(all) < maxUserSlots, err
+	})
+	return all[:min(len(all), maxUserSlots)], err
+}
+
+// eachDatabase calls f with a connection to each database, as long as it wants more. An error of one is kept, and the next follows.
+func (i *Server) eachDatabase(ctx context.Context, f func(c *sql.Conn, name string) (more bool, err error)) error {
 	var databases []string
-	err = i.with(ctx, func(c *sql.Conn) error {
+	err := i.with(ctx, func(c *sql.Conn) error {
 		return c.QueryRowContext(ctx, surveyed, mostSurveyed).Scan(pq.Array(&databases))
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	more := true
 	for _, name := range databases {
 		of := i.Local()
 		of.Database = name
 		of.Runtime["lock_timeout"] = "500" // a session may lock a catalog
-		wrong := pgdial.WithConn(ctx, of, func(c *sql.Conn) error {
-			some, err := columnCollationsOn(ctx, c, name)
-			all = append(all, some...)
+		wrong := pgdial.WithConn(ctx, of, func(c *sql.Conn) (err error) {
+			more, err = f(c, name)
 			return err
 		})
 		if wrong != nil {
 			err = errors.Join(err, fmt.Errorf("database %s: %w", name, wrong))
 		}
-		if ctx.Err() != nil || len(all) >= maxUserSlots {
+		if ctx.Err() != nil || !more {
 			break
 		}
 	}
-	return all[:min(len(all), maxUserSlots)], err
+	return err
 }
 
 func columnCollationsOn(ctx context.Context, c *sql.Conn, database string) (all []Collation, err error) {

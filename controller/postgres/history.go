@@ -214,7 +214,7 @@ func (i *Server) SetAsideHistories(ctx context.Context, t platform.Timeline, lin
 }
 
 // fetchedHistory is the name under which PostgreSQL fetches any history file from an archive. A file that it cannot read keeps that name
-// (RECOVERYHISTORY in readTimeLineHistory), and the server ends, again at each start that asks the archive.
+// (RECOVERYHISTORY), and the server ends, again at each start that asks the archive.
 const fetchedHistory = "RECOVERYHISTORY"
 
 // restoredHistory finds in a log in English which history file was fetched.

@@ -25,6 +25,7 @@ func (m *observer) resources(s postgres.Status, r *health.Member) {
 	for _, c := range slices.Concat(s.Collations, surveyed.collations) {
 		r.Collations = append(r.Collations, health.Collation(c))
 	}
+	r.ShortFiles = surveyed.short
 	r.StuckWorkers = m.workers.Stuck(m.session.pid, s.IOWorkers, boottime.Now())
 	if limit := s.Demanded["max_wal_senders"]; !s.InRecovery && limit > 0 && len(s.Senders) >= limit {
 		r.MaxSenders = limit

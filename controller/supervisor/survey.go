@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,6 +32,7 @@ type surveyor struct {
 type survey struct {
 	of         int // the postmaster
 	collations []postgres.Collation
+	short      []string // files that contradict the catalog
 }
 
 // surveyLoop asks, until ctx ends, each new postmaster soon after its start, and then every surveyEvery.
@@ -61,12 +63,14 @@ func (m *surveyor) survey(ctx context.Context, pg *postgres.Server, pid int) {
 	defer cancel()
 	log, wrong := pg.LogSettings(ctx)
 	collations, err := pg.ColumnCollations(ctx)
+	short, unlisted := pg.ShortFiles(ctx)
+	err = errors.Join(err, unlisted)
 	fault := ""
 	if err != nil {
 		fault = err.Error()
 	}
 	if fault != "" && fault != m.fault {
-		m.log.Warn("not every database could be asked for its collations", zap.Error(err))
+		m.log.Warn("not every database could be asked for its collations and files", zap.Error(err))
 	}
 	m.fault = fault
 	if err != nil && len(collations) == 0 && m.of != pid {
@@ -75,7 +79,7 @@ func (m *surveyor) survey(ctx context.Context, pg *postgres.Server, pid int) {
 	m.of, m.at = pid, 0
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.surveyed = survey{pid, collations}
+	m.surveyed = survey{pid, collations, short}
 	if wrong == nil {
 		m.logged.settings = log
 	}

@@ -29,8 +29,8 @@ const (
 	// By the newest comparison of the members' files. What it has proven is soon in the history, and then the member is excluded.
 	Different Verdict = "damaged (by comparison)"
 	OneOf     Verdict = "suspect (by comparison)"
-	// By PostgreSQL's log, in which any session can raise an error.
-	Logged Verdict = "suspect (by PostgreSQL's log)"
+	// By PostgreSQL's log, in which any session can raise an error, or by its catalog.
+	Logged Verdict = "suspect (by PostgreSQL)"
 )
 
 // Integrity is what is known of a member's data, for integrity show.
@@ -57,6 +57,8 @@ type Integrity struct {
 	Checks []health.PlannedCheck `json:"checks,omitempty"`
 	// Log is what PostgreSQL's log has said against the data or its disk; nil if that is not known.
 	Log *health.ServerLog `json:"log,omitempty"`
+	// ShortFiles are files that contradict the catalog.
+	ShortFiles []string `json:"shortFiles,omitempty"`
 	// Frozen is the freeze of its replay that the controllers have recorded, nil for none. FrozenAt is where PostgreSQL has confirmed it, 0
 	// while it has not.
 	Frozen   *state.Freeze `json:"frozen,omitempty"`
@@ -116,7 +118,7 @@ func (i *Integrity) compared() {
 func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
 	i := Integrity{Cluster: cluster, Member: m.Name, Verdict: Unheard, Evidence: m.Excluded, Frozen: m.Frozen}
 	if m.Seen != nil {
-		i.Scan, i.Log, i.Verdict = m.Seen.Scan, m.Seen.Log, knownOf(m.Seen)
+		i.Scan, i.Log, i.ShortFiles, i.Verdict = m.Seen.Scan, m.Seen.Log, m.Seen.ShortFiles, knownOf(m.Seen)
 		if f := m.Seen.Frozen; f != nil && m.Frozen != nil && f.Incarnation == m.Frozen.As {
 			i.FrozenAt = f.At
 		}
@@ -144,7 +146,7 @@ func knownOf(m *health.Member) Verdict {
 		return Reported
 	case s != nil && s.Unsettled > 0:
 		return Suspect
-	case m.Log.Sign(health.SignOfDamage) != nil:
+	case m.Log.Sign(health.SignOfDamage) != nil || len(m.ShortFiles) > 0:
 		return Logged
 	case s == nil || !s.Complete:
 		return Never
@@ -177,6 +179,9 @@ func Verdicts(all []Integrity, o Options) string {
 				at = " at " + i.FrozenAt.String()
 			}
 			r.below = append(r.below, cell{"replay frozen since " + f.Since + at + ": " + f.Why, yellow})
+		}
+		for _, f := range i.ShortFiles {
+			r.below = append(r.below, cell{f, yellow})
 		}
 		r.below = append(r.below, logLines(i.Log)...)
 		unsettled = unsettled || i.Verdict == Suspect

@@ -49,6 +49,9 @@ var verdictCases = []struct {
 			{Kind: health.SignOfInternal, Count: 7, Text: "ERROR: cache lookup failed for type 9 (XX000)", LastMS: 3_600_000},
 			{Kind: health.SignOfDamage, Count: 1, Text: "ERROR: could not open file \"base/5/7\": No such file or directory (58P01)"}}}
 	}, Logged},
+	{"a file is missing", func(m *wire.MemberStatus) {
+		m.Seen.ShortFiles = []string{"base/5/16384 of public.t in database feed is not there"}
+	}, Logged},
 	{"the log cannot be read", func(m *wire.MemberStatus) {
 		m.Seen.Log = &health.ServerLog{Unread: "PostgreSQL writes its log to no file, but to pipe:[7]"}
 	}, NotFound},
