@@ -105,8 +105,8 @@ func TestIncremental(t *testing.T) {
 			t.Errorf("of more members: %+v", c)
 		}
 		path := filepath.Join(l.servers[1].Data, calm)
-		kit.Check(t, os.Truncate(path, kit.Must[os.FileInfo](t)(os.Stat(path)).Size()-8192))
-		if c := h.run(3); !c.Incremental || c.Differ != 1 || c.Damage[0].Kind != "missing page" || c.Damage[0].Path != calm {
+		kit.Check(t, os.Truncate(path, 3*8192)) // the last pages may be empty on all members
+		if c := h.run(3); !c.Incremental || c.Differ < 10 || c.Damage[0].Kind != "missing page" || c.Damage[0].Path != calm {
 			t.Errorf("a file that was cut: %+v", c)
 		}
 	})
