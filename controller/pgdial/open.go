@@ -20,7 +20,23 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("PostgreSQL at %s as %s: %v", e.Place, e.User, e.Err)
+	return fmt.Sprintf("PostgreSQL at %s as %s: %v%s", e.Place, e.User, e.Err, remedy(e.Err))
+}
+
+// remedy says what to do about a database that takes no sessions; "" for another error. No other database is used instead: a session kept
+// in template1 would keep everybody from CREATE DATABASE.
+func remedy(err error) string {
+	var e *pq.Error
+	if !errors.As(err, &e) || e.Routine != "InitPostgres" && e.Routine != "CheckMyDatabase" {
+		return ""
+	}
+	switch e.Code {
+	case "3D000":
+		return "; Mainstay needs it: CREATE DATABASE, connected to another one of the primary"
+	case "55000":
+		return "; Mainstay needs it: ALTER DATABASE ... ALLOW_CONNECTIONS true, connected to another one of the primary"
+	}
+	return ""
 }
 
 // Unwrap returns the cause.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"mainstay/controller/member"
+	"mainstay/controller/pgdial"
 	"mainstay/controller/postgres"
 	"mainstay/health"
 )
@@ -54,6 +56,20 @@ func TestRefusedIsTold(t *testing.T) {
 	check(t, keep.Exec(ctx, "ALTER ROLE postgres NOLOGIN"))
 	session().end()
 	told("not permitted to log in")
+	check(t, keep.Exec(ctx, "ALTER ROLE postgres LOGIN"))
+	told("")
+	other := pg.Local()
+	other.Database = "template1"
+	there := func(statement string) {
+		t.Helper()
+		check(t, pgdial.WithConn(ctx, other, func(c *sql.Conn) error { _, err := c.ExecContext(ctx, statement); return err }))
+	}
+	there("ALTER DATABASE postgres ALLOW_CONNECTIONS false")
+	session().end()
+	told("(55000); Mainstay needs it: ALTER DATABASE ... ALLOW_CONNECTIONS true")
+	there("DROP DATABASE postgres WITH (FORCE)")
+	session().end()
+	told("(3D000); Mainstay needs it: CREATE DATABASE")
 	check(t, pg.StopImmediate(ctx))
 	eventually(t, "its end", func() bool { _, _, ok := pg.Running(); return !ok })
 	if r := told(""); r.Process == health.ProcessRunning {
