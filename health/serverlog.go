@@ -31,6 +31,8 @@ const (
 	SignOfStorage  = "storage"  // SQLSTATE 58030, or a checkpoint that failed
 	SignOfPanic    = "panic"    // the server ended itself
 	SignOfInternal = "internal" // SQLSTATE XX000, which has many causes
+	// SignOfWAL is not the log's: the agent has found that WAL which a primary had synced is damaged or gone.
+	SignOfWAL = "wal"
 )
 
 // SignLasts is how long after its last entry a kind is a problem.

@@ -246,9 +246,10 @@ var table = []Description{
 		"Put the host's own files there, or edit them: the line names the files and the former data. If they are right as they are, remove " +
 			"the file that the line names last.", onHost},
 	{DamageSuspected, Warning, aboutMember,
-		"PostgreSQL's log of a member has reported damaged data within 24 h: a page or an index that is wrong (SQLSTATE XX001, XX002), or a " +
-			"file that is not there. Or a relation's file is missing or has fewer pages than the catalog counted. Neither alone excludes the " +
-			"member: any session can raise such an error, and a `VACUUM` that is interrupted may leave such a file.",
+		"Something speaks against a member's data and proves nothing. PostgreSQL's log has reported damage within 24 h (SQLSTATE XX001, XX002, " +
+			"a file that is not there), which any session can raise. A relation's file is missing or has fewer pages than the catalog counted, " +
+			"which an interrupted `VACUUM` may leave. Or a primary has ended, and its WAL is valid less far than it had been synced. The " +
+			"member is not excluded.",
 		"Run `mainstay integrity check MEMBER --depth structure`, which tests what the message is about, and compare the members with " +
 			"`mainstay integrity check CLUSTER`. `REINDEX` an index that alone is wrong.", "mainstay integrity show CLUSTER"},
 	{CollationsDiffer, Warning, aboutMember,

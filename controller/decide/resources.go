@@ -90,6 +90,9 @@ func (v *clusterView) logSigns(name string, r *health.Member) {
 	if s := r.Log.Sign(health.SignOfDamage); s != nil {
 		found = append(found, "PostgreSQL's log reports damaged data, "+s.String())
 	}
+	if s := r.Log.Sign(health.SignOfWAL); s != nil {
+		found = append(found, "WAL is lost, "+s.String())
+	}
 	if len(r.ShortFiles) > 0 {
 		found = append(found, "files contradict the catalog: "+strings.Join(r.ShortFiles, ", "))
 	}

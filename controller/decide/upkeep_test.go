@@ -491,6 +491,11 @@ func TestSuspected(t *testing.T) {
 	if len(found) != 1 || !strings.Contains(found[0], "ERROR: x; files contradict the catalog: base/5/7 is not there") {
 		t.Errorf("%q", found)
 	}
+	st.members["m2"].Log, st.members["m2"].ShortFiles = saying(health.SignOfWAL), nil
+	st.later(1600 * time.Millisecond)
+	if !st.problem(health.DamageSuspected) {
+		t.Error("lost WAL is no problem")
+	}
 	st.members["m2"].Damage = "bad pages"
 	st.later(1600 * time.Millisecond)
 	if st.problem(health.DamageSuspected) || !st.problem(health.ReplicaCorrupt) {

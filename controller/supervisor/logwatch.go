@@ -73,7 +73,7 @@ func (l *logged) publish(r *health.Member, now time.Duration) {
 
 // add counts an entry.
 func (l *logged) add(kind serverlog.Kind, e serverlog.Entry, now instant) {
-	text := e.Severity + ": " + e.Message
+	text := strings.TrimPrefix(e.Severity+": "+e.Message, ": ")
 	if e.State != "" {
 		text += " (" + e.State + ")"
 	}
@@ -89,6 +89,8 @@ func (l *logged) add(kind serverlog.Kind, e serverlog.Entry, now instant) {
 	s := &l.signs[n]
 	s.count, s.text, s.last = s.count+1, text, now
 }
+
+func isWAL(s logSign) bool { return s.kind == health.SignOfWAL }
 
 // logWatcher reads the server's log. Only watchLoop's goroutine uses its own fields. A read may hang with the log's disk: nothing waits
 // for it, and it is reported.
@@ -170,6 +172,9 @@ func (m *logWatcher) watch() {
 	})
 	m.mu.Lock()
 	l := &m.logged
+	if n := slices.IndexFunc(l.signs, isWAL); n >= 0 { // a look has added it meanwhile
+		signs.signs = append(slices.DeleteFunc(signs.signs, isWAL), l.signs[n])
+	}
 	l.form, l.signs, l.reading = m.follower.Form, signs.signs, 0
 	switch running := m.view.seen.Process == health.ProcessRunning; {
 	case err == nil && m.follower.Passed > 0:

@@ -26,6 +26,7 @@ type observer struct {
 	reached    reached
 	workers    postgres.IOWorkers
 	pages      postgres.ReadPages
+	flushed    flushed
 	user       userSide
 	session    lookSession
 	ancestry   struct {

@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
+	"mainstay/health/integrity/serverlog"
 )
 
 // ended inspects the data of a stopped member, once after each stop. A crash is reported before that, so that the next epoch need not
@@ -83,6 +86,7 @@ func (m *observer) inspect(ctx context.Context, pg *postgres.Server, g *glance) 
 		g.report.Clean, g.report.Shutdown = true, c.Checkpoint
 	}
 	end, err := pg.EndOfWAL(ctx)
+	m.lostWAL(end, err)
 	if err == nil && end.Timeline != 0 {
 		g.seen.Timeline = max(g.seen.Timeline, end.Timeline)
 	}
@@ -91,4 +95,34 @@ func (m *observer) inspect(ctx context.Context, pg *postgres.Server, g *glance) 
 	}
 	g.report.Position, g.report.PositionKnown = g.seen.End, g.seen.End != 0
 	return nil
+}
+
+// flushed is how far a running primary had synced its WAL to disk.
+type flushed struct {
+	at       platform.LSN // 0: not known
+	timeline platform.Timeline
+	of       string // the incarnation of the data
+}
+
+// lostWAL notes, once, that valid WAL of a primary that has ended does not reach as far as it had been synced: a record on the disk is
+// damaged or gone. Recovery ends there without an error, as at the end of WAL.
+func (m *observer) lostWAL(end postgres.Position, err error) {
+	f := m.flushed
+	m.flushed = flushed{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var none *postgres.NoWALError
+	what := "no valid WAL is there from its last checkpoint on"
+	switch {
+	case f.at == 0 || f.of != m.durable.Incarnation:
+		return
+	case errors.As(err, &none):
+	case err != nil || end.LSN == 0 || end.Timeline != f.timeline || end.LSN >= f.at:
+		return
+	default:
+		what = "valid WAL ends at " + end.LSN.String()
+	}
+	what += ", and PostgreSQL had synced it up to " + f.at.String()
+	m.log.Error("synced WAL is damaged or gone", zap.String("evidence", what))
+	m.logged.add(health.SignOfWAL, serverlog.Entry{Message: what}, instant{boottime.Now(), true})
 }

@@ -146,7 +146,7 @@ func knownOf(m *health.Member) Verdict {
 		return Reported
 	case s != nil && s.Unsettled > 0:
 		return Suspect
-	case m.Log.Sign(health.SignOfDamage) != nil || len(m.ShortFiles) > 0:
+	case m.Log.Sign(health.SignOfDamage) != nil || m.Log.Sign(health.SignOfWAL) != nil || len(m.ShortFiles) > 0:
 		return Logged
 	case s == nil || !s.Complete:
 		return Never
@@ -210,7 +210,7 @@ func logLines(l *health.ServerLog) (all []cell) {
 		return nil
 	}
 	for _, s := range l.Signs {
-		all = append(all, cell{"PostgreSQL's log, " + signNames[s.Kind] + ": " + s.String(), yellow})
+		all = append(all, cell{signNames[s.Kind] + ": " + s.String(), yellow})
 	}
 	if l.Unread != "" {
 		all = append(all, cell{"not verified (PostgreSQL's log): " + l.Unread, yellow})
@@ -219,8 +219,9 @@ func logLines(l *health.ServerLog) (all []cell) {
 }
 
 // signNames are the kinds of entries, as a line shows them.
-var signNames = map[string]string{health.SignOfDamage: "damaged data", health.SignOfStorage: "errors of the disk",
-	health.SignOfPanic: "PANIC", health.SignOfInternal: "internal errors"}
+var signNames = map[string]string{health.SignOfDamage: "PostgreSQL's log, damaged data",
+	health.SignOfStorage: "PostgreSQL's log, errors of the disk", health.SignOfPanic: "PostgreSQL's log, PANIC",
+	health.SignOfInternal: "PostgreSQL's log, internal errors", health.SignOfWAL: "WAL is lost"}
 
 // planned is the table of the deep checks: when each was made last, and when it is due.
 func planned(all []Integrity, o Options) string {
