@@ -45,7 +45,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Damage = m.readDamage(pg, &s)
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
-		m.flushed = flushed{s.Flush, s.Timeline, d.Incarnation}
+		m.flushed.note(flushed{s.Flush, s.Timeline, d.Incarnation})
 		seen.Unwritten = m.slotsDiffer(pg, goal, s.SyncSlots)
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
 		m.mu.Lock()

@@ -86,7 +86,7 @@ func (m *observer) inspect(ctx context.Context, pg *postgres.Server, g *glance) 
 		g.report.Clean, g.report.Shutdown = true, c.Checkpoint
 	}
 	end, err := pg.EndOfWAL(ctx)
-	m.lostWAL(end, err)
+	m.flushed.compare(m.shared, end, err)
 	if err == nil && end.Timeline != 0 {
 		g.seen.Timeline = max(g.seen.Timeline, end.Timeline)
 	}
@@ -104,25 +104,38 @@ type flushed struct {
 	of       string // the incarnation of the data
 }
 
-// lostWAL notes, once, that valid WAL of a primary that has ended does not reach as far as it had been synced: a record on the disk is
+// smallestPage is the smallest page of WAL that PostgreSQL can be built with, in bytes.
+const smallestPage = 1024
+
+// note takes a position at which a record ends. One at the end of a page may be amid a record: the WAL writer syncs whole pages.
+func (f *flushed) note(now flushed) {
+	switch {
+	case now.at%smallestPage != 0:
+		*f = now
+	case now.timeline != f.timeline || now.of != f.of:
+		*f = flushed{}
+	}
+}
+
+// compare notes, once, that valid WAL of a primary that has ended does not reach as far as it had been synced: a record on the disk is
 // damaged or gone. Recovery ends there without an error, as at the end of WAL.
-func (m *observer) lostWAL(end postgres.Position, err error) {
-	f := m.flushed
-	m.flushed = flushed{}
+func (f *flushed) compare(m *shared, end postgres.Position, err error) {
+	before := *f
+	*f = flushed{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var none *postgres.NoWALError
 	what := "no valid WAL is there from its last checkpoint on"
 	switch {
-	case f.at == 0 || f.of != m.durable.Incarnation:
+	case before.at == 0 || before.of != m.durable.Incarnation:
 		return
 	case errors.As(err, &none):
-	case err != nil || end.LSN == 0 || end.Timeline != f.timeline || end.LSN >= f.at:
+	case err != nil || end.LSN == 0 || end.Timeline != before.timeline || end.LSN >= before.at:
 		return
 	default:
 		what = "valid WAL ends at " + end.LSN.String()
 	}
-	what += ", and PostgreSQL had synced it up to " + f.at.String()
+	what += ", and PostgreSQL had synced it up to " + before.at.String()
 	m.log.Error("synced WAL is damaged or gone", zap.String("evidence", what))
 	m.logged.add(health.SignOfWAL, serverlog.Entry{Message: what}, instant{boottime.Now(), true})
 }

@@ -10,6 +10,7 @@ import (
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
 	"mainstay/health"
 )
 
@@ -24,8 +25,12 @@ func TestLostWAL(t *testing.T) {
 	offset, err := strconv.Atoi(valueOf(t, pg, "SELECT (pg_walfile_name_offset(pg_current_wal_lsn())).file_offset::text"))
 	check(t, err)
 	check(t, sqlOf(ctx, pg, "CREATE TABLE public.filled AS SELECT repeat('x', 300) AS x FROM generate_series(1, 500)"))
-	s, err := pg.Status(ctx)
-	check(t, err)
+	var s postgres.Status
+	eventually(t, "a position where a record ends", func() bool {
+		check(t, sqlOf(ctx, pg, "INSERT INTO public.filled VALUES ('y')"))
+		s, err = pg.Status(ctx)
+		return err == nil && s.Flush%smallestPage != 0
+	})
 	pid, _, _ := pg.Running()
 	check(t, syscall.Kill(pid, syscall.SIGQUIT))
 	eventually(t, "the end of the server", func() bool { _, _, ok := pg.Running(); return !ok })
@@ -38,6 +43,13 @@ func TestLostWAL(t *testing.T) {
 	}
 	if found := inspected(); found != nil {
 		t.Errorf("after a crash: %s", found)
+	}
+	ahead := s // as after the WAL writer
+	ahead.Flush += smallestPage - ahead.Flush%smallestPage
+	m.observer.running(pg, platform.Goal{}, m.durable, ahead, &glance{})
+	check(t, m.observer.inspect(ctx, pg, &glance{}))
+	if log := m.Snapshot().Log; log.Sign(health.SignOfWAL) != nil {
+		t.Errorf("amid a record: %+v", log)
 	}
 	f, err := os.OpenFile(filepath.Join(pg.Data, "pg_wal", file), os.O_RDWR, 0)
 	check(t, err)
