@@ -129,7 +129,8 @@ type Memory struct {
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
 	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
 	Settling      Settling
-	// RewindFailures and StartFailures count failures in a row, which lead to the next step of the repair.
+	// RewindFailures and StartFailures count failures in a row, which lead to the next step of the repair. A rewind after which the member
+	// has not streamed yet counts too.
 	RewindFailures int
 	StartFailures  int
 	// Crashes counts in a row how often a standby's replay has crashed it at the same position: crashedAt, else furthest.

@@ -109,10 +109,12 @@ func (m Memory) Crashed(at platform.LSN) Memory {
 // CrashedAt is the position at which replay has crashed the standby; 0 for none.
 func (m Memory) CrashedAt() platform.LSN { return m.crashedAt }
 
-// Renewed is the memory after a rewind or, if rebuilt, a clone: it is of new data.
+// Renewed is the memory after a rewind or, if rebuilt, a clone: it is of new data. A rewind counts as one in vain until the member streams:
+// pg_rewind before 16 finds nothing to do where the data was promoted and killed before its first checkpoint, and would be run for ever.
 func (m Memory) Renewed(rebuilt bool) Memory {
 	m.Replaced = m.Replaced || rebuilt && m.unfit() != ""
 	m.Crashes, m.furthest, m.crashedAt = 0, 0, 0
+	m.RewindFailures++
 	if rebuilt {
 		m.RewindFailures, m.StartFailures, m.Restarted, m.Rebuilt = 0, 0, false, true
 	}

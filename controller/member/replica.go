@@ -102,7 +102,7 @@ func (in *Input) restart() Act {
 		return in.rename(StartStandby, "its WAL is part of the primary's history")
 	case courseDiverged:
 		if in.Memory.RewindFailures >= rewindsFail {
-			return in.discard(Clone, "rebuild", "the rewind failed")
+			return in.discard(Clone, "rebuild", "its rewinds failed, or were in vain")
 		}
 		return in.discard(Rewind, "rewind", "its WAL continues past the fork of the primary's timeline")
 	}

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,36 @@ func TestRewindsThatFail(t *testing.T) {
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 1, End: 120, AsPrimary: true}}
 		if act := Next(in); act.Kind != want {
 			t.Errorf("after %d failures: %s (%s), want %s", failures, act.Kind, act.Wait, want)
+		}
+	}
+}
+
+// Rewinds that succeed, and after which the data is still on a timeline of its own, lead to a copy as well; those that the member streams
+// after do not.
+func TestRewindsInVain(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2",
+		History: platform.History{{Timeline: 1, End: 100}}, Upstream: &platform.Upstream{Member: "m2"}}
+	astray := Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 3, End: 120}
+	streams := standbyAt(200, 200)
+	streams.Streaming, streams.ReceiverPID = true, 7
+	for _, again := range []bool{false, true} {
+		var m Memory
+		at, kinds := now, []Kind{}
+		for range rewindsFail + 1 {
+			kinds = append(kinds, Next(Input{Now: at, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: m, Goal: goal,
+				Seen: astray}).Kind)
+			m = m.Renewed(false)
+			if again {
+				m = m.Looked(goal, streams, at).Looked(goal, streams, at+lasting)
+			}
+			at += 2 * lasting
+		}
+		want := []Kind{Rewind, Rewind, Rewind, Clone}
+		if again {
+			want[3] = Rewind
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("streams in between: %v: %v, want %v", again, kinds, want)
 		}
 	}
 }

@@ -222,7 +222,7 @@ var restoredHistory = regexp.MustCompile(`restored log file "([0-9A-F]{8}\.histo
 
 // setAsideFetched sets a fetched history file aside that is none of the line, and names it as far as that is known; "" for none.
 func (i *Server) setAsideFetched(line platform.History) (name string, err error) {
-	path := filepath.Join(i.Data, "pg_wal", fetchedHistory)
+	path := filepath.Join(i.wal().dir(), fetchedHistory)
 	text, err := i.Owner.readIfThere(path)
 	if err != nil || text == "" || text == reserved {
 		return "", err

@@ -111,11 +111,31 @@ func (i *Server) rewind(ctx context.Context, from Source, conninfo string) (err 
 	}
 	// It copied the source's files over ours: signal, ALTER SYSTEM settings, and what belongs to this host's user.
 	err = errors.Join(i.restoreSignal(), i.returnHostFiles(), i.putBack(i.Data, own),
-		i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
+		i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data), i.dropAstray(ctx))
 	if err != nil {
 		return err
 	}
 	return errors.Join(i.Owner.removeFile(i.rewindMark()), i.OwnFilesWork())
+}
+
+// dropAstray removes the segments of timelines above the source's, from 17 on: pg_rewind keeps those that it read, also of the line that it
+// discards, and a standby that has such a file at its position seems to be on that timeline. They have been kept with the WAL that is
+// discarded (S9). Without a backup label pg_rewind found nothing to do.
+func (i *Server) dropAstray(ctx context.Context) error {
+	if !exists(filepath.Join(i.Data, "backup_label")) {
+		return nil
+	}
+	c, err := i.ControlData(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := i.wal().segments(c.SegmentSize)
+	for _, s := range all {
+		if s.timeline > c.Timeline {
+			err = errors.Join(err, i.Owner.removeFile(filepath.Join(i.wal().dir(), s.name(c.SegmentSize))))
+		}
+	}
+	return err
 }
 
 // recoverInPlace brings a crashed data directory to a clean state: pg_rewind's own way, a single-user server, refuses to

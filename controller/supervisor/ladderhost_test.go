@@ -254,3 +254,30 @@ func restart(l *ladder, pg *postgres.Server, primary bool) {
 		check(l.T, pg.WaitWritable(l.ctx))
 	}
 }
+
+// TestPromotedByHand: a replica that its user has promoted is killed before the first checkpoint of its new timeline. pg_rewind before 16
+// finds nothing to do then, so after three it is copied. From 17 on pg_rewind leaves a segment of the discarded timeline, which misleads
+// nobody.
+func TestPromotedByHand(t *testing.T) {
+	l := streaming(t)
+	l.sql("ALTER SYSTEM RESET full_page_writes") // pg_rewind asks for them
+	check(t, l.primary.Reload(l.ctx))
+	var pid int
+	check(t, scanOf(l.ctx, l.m.pg, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'", &pid))
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	check(t, sqlOf(l.ctx, l.m.pg, "SELECT pg_promote()"))
+	postmaster, _, _ := l.m.pg.Running()
+	check(t, syscall.Kill(postmaster, syscall.SIGQUIT))
+	check(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, "its end", func() bool { _, _, ok := l.m.pg.Running(); return !ok })
+	l.begin()
+	l.until("its stream", agrees, func() bool { return l.acts[member.StartStandby] > 0 && l.streams() })
+	if l.m.pg.Binaries.Major >= 16 {
+		l.cost("for a promotion by hand", 0, 1, 1)
+	} else {
+		l.cost("for a promotion by hand", 1, 3, 1)
+	}
+	if l.acts[member.StopClean] > 0 {
+		t.Errorf("it was restarted: %v", l.acts)
+	}
+}
