@@ -30,13 +30,15 @@ func streaming(t *testing.T) *ladder {
 	return l
 }
 
-// inVain waits until three starts have ended, and the reason is told.
-func (l *ladder) inVain(why string) {
+// inVain waits until three starts have ended, and the reason is told. It returns how many there were: on a busy machine a look may end
+// after the pause before the next.
+func (l *ladder) inVain(why string) (starts int) {
 	l.Helper()
 	l.until("three starts in vain", agrees, func() bool {
-		return l.acts[member.StartStandby] == 3 && l.m.starts.started == nil && l.m.view.seen.Process == health.ProcessEnded &&
+		return l.acts[member.StartStandby] >= 3 && l.m.starts.started == nil && l.m.view.seen.Process == health.ProcessEnded &&
 			strings.Contains(l.m.activity.fault, why)
 	})
+	return l.acts[member.StartStandby]
 }
 
 // configure appends to the replica's own configuration, and returns what undoes that.
@@ -77,20 +79,20 @@ func TestHostsCauses(t *testing.T) {
 		other, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", l.m.pg.Port))
 		check(t, err)
 		l.begin()
-		l.inVain("Address already in use")
+		starts := l.inVain("Address already in use")
 		check(t, other.Close())
 		l.until("its stream", agrees, l.streams)
-		l.took("for its port", 0, 4)
+		l.took("for its port", 0, starts+1)
 	})
 
 	t.Run("it lacks a library", func(t *testing.T) {
 		l.stop()
 		undo := l.configure("\nshared_preload_libraries = 'no_such_library'\n")
 		l.begin()
-		l.inVain(`could not access file "no_such_library"`)
+		starts := l.inVain(`could not access file "no_such_library"`)
 		undo()
 		l.until("its stream", agrees, l.streams)
-		l.took("for a library", 0, 4)
+		l.took("for a library", 0, starts+1)
 	})
 
 	t.Run("it lacks the folder of a tablespace", func(t *testing.T) {
@@ -103,10 +105,10 @@ func TestHostsCauses(t *testing.T) {
 		l.sql("CREATE TABLESPACE fast LOCATION '" + fast + "'")
 		check(t, os.Rename(fast, fast+".primary")) // as on another host
 		l.begin()
-		l.inVain(fast)
+		starts := l.inVain(fast)
 		folder()
 		l.until("its stream", agrees, l.streams)
-		l.took("for a folder", 0, 4)
+		l.took("for a folder", 0, starts+1)
 		l.sql("DROP TABLESPACE fast")
 	})
 
