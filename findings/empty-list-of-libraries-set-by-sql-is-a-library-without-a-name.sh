@@ -52,5 +52,5 @@ printf 'stored for the role: %s\nits login: %s\nwith an empty list in the option
 printf 'postgresql.auto.conf: %s\nthe start: %s\nafter an edit of that file to two single quotes: started with "%s"\n' "$file" "$began" "$edited"
 missing='FATAL:  could not access file "": No such file or directory'
 [ "$stored" = '{"session_preload_libraries=\"\""}' ]
-[ "$login" = "$missing" ] && [ "$given" = in ] && [ "$reset" = in ]
-[ "$file" = "shared_preload_libraries = '\"\"'" ] && [ "$began" = "$missing" ] && [ -z "$edited" ]
+[ "$login" = "$missing" ] && [ "$given" = in ] && [ "$reset" = in ] &&
+  [ "$file" = "shared_preload_libraries = '\"\"'" ] && [ "$began" = "$missing" ] && [ -z "$edited" ]

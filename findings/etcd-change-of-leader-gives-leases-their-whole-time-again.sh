@@ -68,5 +68,5 @@ done
 until [ -z "$(client get leader --print-value-only)" ]; do sleep 0.2; done
 lived=$((SECONDS - begun))
 printf 'a lease of %s s, never renewed, kept its key for more than two of its times: %s\n' "$TTL" "$([ $lived -gt $((2 * TTL)) ] && echo yes || echo "no, $lived s")"
-for i in 1 2; do [ "${before[i]}" -le 4 ] && [ "${after[i]}" -ge $((TTL - 1)) ]; done
+for i in 1 2; do [ "${before[i]}" -le 4 ] && [ "${after[i]}" -ge $((TTL - 1)) ] || exit 1; done
 [ $lived -gt $((2 * TTL)) ]

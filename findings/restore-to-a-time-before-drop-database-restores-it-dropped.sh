@@ -75,9 +75,9 @@ restore() { # NUMBER NAME TARGET_SETTINGS
   printf '%s: folder %s, datconnlimit %s, rows: %s\n' "$2" "$folder" "$marked" "$rows"
 }
 restore 5002 time "recovery_target_time = '$target_time'"
-[ "$folder" = gone ] && [ "$marked" = -2 ] && [[ $rows == *'cannot connect to invalid database "shop"'* ]]
+[ "$folder" = gone ] && [ "$marked" = -2 ] && [[ $rows == *'cannot connect to invalid database "shop"'* ]] || exit 1
 restore 5003 lsn "recovery_target_lsn = '$target_lsn'"
-[ "$folder" = there ] && [ "$marked" = -2 ] && [[ $rows == *'cannot connect to invalid database "shop"'* ]]
+[ "$folder" = there ] && [ "$marked" = -2 ] && [[ $rows == *'cannot connect to invalid database "shop"'* ]] || exit 1
 restore 5004 lsn_exclusive "recovery_target_lsn = '$target_lsn'
 recovery_target_inclusive = off"
 [ "$folder" = there ] && [ "$marked" = -1 ] && [ "$rows" = 1001 ]

@@ -79,5 +79,5 @@ if start data 5001; then primary=started; else primary=$(grep -o 'PANIC.*' data/
 printf 'standby without WAL: %s\n  %s\n  %s\nwhile its primary is away: %s\nonce it is back: in recovery: %s\n' \
   "$back" "$began" "$redo" "$alone" "$returned"
 printf 'primary without WAL: %s\n' "$primary"
-[ "$back" = 'started, and streams from its primary' ] && [ "$log" -eq 0 ] && [ "$returned" = t ]
-[ "$primary" = 'PANIC:  could not locate a valid checkpoint record' ]
+[ "$back" = 'started, and streams from its primary' ] && [ "$log" -eq 0 ] && [ "$returned" = t ] &&
+  [ "$primary" = 'PANIC:  could not locate a valid checkpoint record' ]

@@ -87,5 +87,5 @@ cured=$(try standby 5002)
 until_is 5001 "$streams" streaming
 printf 'running standby: %s\nrestarted: %s\nnew copy: %s\nhistory file removed from the archive: %s\ntimeline current: %s\n' \
   "$running" "$restarted" "$copied" "$removed" "$cured"
-[[ $running == 'timeline 1, '* ]] && [ "$cured" = started ]
+[[ $running == 'timeline 1, '* ]] && [ "$cured" = started ] || exit 1
 for answer in "$restarted" "$copied" "$removed"; do [ "$answer" = "FATAL:  requested timeline 2 is not a child of this server's history" ]; done

@@ -79,5 +79,5 @@ until_is 5003 'SELECT count(*) FROM t WHERE i = 3' 1
 published=$(ask 5001 'SELECT array_agg(i ORDER BY i) FROM t')
 subscribed=$(ask 5003 'SELECT array_agg(i ORDER BY i) FROM t')
 printf 'publisher: %s\nsubscriber after its failover: %s\n' "$published" "$subscribed"
-[ "$published" = '{1,2,3}' ] && [ "$subscribed" = '{1,3}' ]
-grep -q 'has been already streamed, forwarding to' publisher/server.log
+[ "$published" = '{1,2,3}' ] && [ "$subscribed" = '{1,3}' ] &&
+  grep -q 'has been already streamed, forwarding to' publisher/server.log
