@@ -52,7 +52,7 @@ const (
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 	ControllerSilent    Kind = "ControllerSilent"
 	ClusterPaused       Kind = "ClusterPaused"
-	DamageSuspected     Kind = "DamageSuspected"
+	DamageReported      Kind = "DamageReported"
 	StorageErrors       Kind = "StorageErrors"
 	ReplicaFrozen       Kind = "ReplicaFrozen"
 	ReplayNotFrozen     Kind = "ReplayNotFrozen"

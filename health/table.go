@@ -245,7 +245,7 @@ var table = []Description{
 			"It has the primary's in their place, or none. The problem ends for a file that is changed, or equals the former one again.",
 		"Put the host's own files there, or edit them: the line names the files and the former data. If they are right as they are, remove " +
 			"the file that the line names last.", onHost},
-	{DamageSuspected, Warning, aboutMember,
+	{DamageReported, Warning, aboutMember,
 		"Something speaks against a member's data and proves nothing. PostgreSQL's log has reported damage within 24 h (SQLSTATE XX001, XX002, " +
 			"a file that is not there), which any session can raise. A relation's file is missing or has fewer pages than the catalog counted, " +
 			"which an interrupted `VACUUM` may leave. Or a primary has ended, and its WAL is valid less far than it had been synced. The " +

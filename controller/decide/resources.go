@@ -97,7 +97,7 @@ func (v *clusterView) logSigns(name string, r *health.Member) {
 		found = append(found, "files contradict the catalog: "+strings.Join(r.ShortFiles, ", "))
 	}
 	if len(found) > 0 {
-		v.problem(health.DamageSuspected, name, strings.Join(found, "; ")+". `mainstay integrity check "+name+
+		v.problem(health.DamageReported, name, strings.Join(found, "; ")+". `mainstay integrity check "+name+
 			" --depth structure` tests it", false)
 	}
 }

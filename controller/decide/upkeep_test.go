@@ -484,7 +484,7 @@ func TestSuspected(t *testing.T) {
 	var found []string
 	_, _, d := st.next()
 	for _, p := range d.Problems {
-		if p.Kind == health.DamageSuspected {
+		if p.Kind == health.DamageReported {
 			found = append(found, p.Evidence)
 		}
 	}
@@ -493,12 +493,12 @@ func TestSuspected(t *testing.T) {
 	}
 	st.members["m2"].Log, st.members["m2"].ShortFiles = saying(health.SignOfWAL), nil
 	st.later(1600 * time.Millisecond)
-	if !st.problem(health.DamageSuspected) {
+	if !st.problem(health.DamageReported) {
 		t.Error("lost WAL is no problem")
 	}
 	st.members["m2"].Damage = "bad pages"
 	st.later(1600 * time.Millisecond)
-	if st.problem(health.DamageSuspected) || !st.problem(health.ReplicaCorrupt) {
+	if st.problem(health.DamageReported) || !st.problem(health.ReplicaCorrupt) {
 		t.Error("damage is only suspected")
 	}
 }
@@ -521,7 +521,7 @@ func TestProblemsAreNamed(t *testing.T) {
 			st.members["m2"].Replaced = &health.ReplacedFiles{Names: []string{"pg_hba.conf"}}
 		},
 		health.IOWorkersStuck:      func(st *stage) { st.members["m1"].StuckWorkers = []string{"12"} },
-		health.DamageSuspected:     func(st *stage) { st.members["m2"].Log = saying(health.SignOfDamage) },
+		health.DamageReported:      func(st *stage) { st.members["m2"].Log = saying(health.SignOfDamage) },
 		health.StorageErrors:       func(st *stage) { st.members["m1"].Log = saying(health.SignOfStorage) },
 		health.CollationsDiffer:    func(st *stage) { st.members["m2"].Collations = []health.Collation{{Database: "app"}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },
