@@ -95,11 +95,11 @@ func (p *program) helpVerbOf(verb *cobra.Command) error {
 
 func noTopic(root *cobra.Command, name string) string {
 	s := "no help topic " + quote(name)
-	if near := render.Nearest(name, topics(root).Names()); len(near) > 0 {
-		return s + "; did you mean " + strings.Join(near, " or ") + "?"
-	}
 	if page, heading := section(name); page != "" {
 		return s + "; `mainstay help " + page + "` has " + quote(heading) + ": mainstay help " + quote(heading) + " prints that"
+	}
+	if near := render.Nearest(name, topics(root).Names()); len(near) > 0 {
+		return s + "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return s + "; mainstay help lists all"
 }

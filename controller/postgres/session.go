@@ -56,7 +56,7 @@ func (s *Session) Status(ctx context.Context) (st Status, err error) {
 func (s *Session) Moving(ctx context.Context) (m Moving, err error) {
 	defer s.server.wrap("look at", &err)
 	var raw []byte
-	if err := s.Row(ctx, movingSQL(), &raw); err != nil {
+	if err := s.Row(ctx, movingSQL(s.server.Binaries.Major), &raw); err != nil {
 		return Moving{}, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {

@@ -56,12 +56,25 @@ func SyncSlots(members []string) string {
 // IsSlotName tells whether a slot bears a name of SlotName's making: that of a member, present or removed.
 func IsSlotName(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
 
+// wornSlot tells, in SQL, whether a physical slot is made anew. One that was invalidated keeps no WAL; from 17 on it may be in use all the
+// same, and its status is "unreserved" then. On a standby, an idle slot that was in use with hot_standby_feedback while this was a primary
+// has the xmin of then for ever: it advances by position only, and its xmin reaches the present primary as feedback, where VACUUM
+// removes no row that has died since. There it is made anew once it keeps no older WAL than a new one does.
+func wornSlot(major int) string {
+	invalid := "coalesce(wal_status, '') = 'lost'"
+	if major >= 17 {
+		invalid += " OR invalidation_reason IS NOT NULL"
+	}
+	return `(slot_type = 'physical' AND (` + invalid + ` OR pg_is_in_recovery() AND NOT active
+		AND (xmin IS NOT NULL OR catalog_xmin IS NOT NULL) AND restart_lsn >= (SELECT redo_lsn FROM pg_control_checkpoint())))`
+}
+
 // EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop, their senders ended first. A
-// slot that has lost its WAL is made anew. It continues after a failure and returns them all; on a standby it works as well.
+// worn slot is made anew. It continues after a failure and returns them all; on a standby it works as well.
 func (i *Server) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
 	defer i.wrap("make the slots of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
-		have, err := slotsOf(ctx, c)
+		have, err := slotsOf(ctx, c, i.Binaries.Major)
 		if err != nil {
 			return err
 		}
@@ -72,12 +85,11 @@ func (i *Server) EnsureSlots(ctx context.Context, names, drop []string) (err err
 			}
 		}
 		for _, name := range names {
-			status, ok := have[name]
-			if ok && status == "lost" {
-				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_drop_replication_slot($1)"))
-				ok = false
+			worn, ok := have[name]
+			if worn {
+				errs = append(errs, dropUsed(ctx, c, name))
 			}
-			if !ok {
+			if worn || !ok {
 				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_create_physical_replication_slot($1, true)"))
 			}
 		}
@@ -136,20 +148,21 @@ func slotCall(ctx context.Context, c *sql.Conn, name, statement string) error {
 	return nil
 }
 
-// slotsOf maps the names of all slots to their wal_status.
-func slotsOf(ctx context.Context, c *sql.Conn) (map[string]string, error) {
-	rows, err := c.QueryContext(ctx, "SELECT slot_name, coalesce(wal_status, '') FROM pg_replication_slots")
+// slotsOf maps the names of all slots to whether they are worn.
+func slotsOf(ctx context.Context, c *sql.Conn, major int) (map[string]bool, error) {
+	rows, err := c.QueryContext(ctx, "SELECT slot_name, coalesce("+wornSlot(major)+", false) FROM pg_get_replication_slots()")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[string]string{}
+	out := map[string]bool{}
 	for rows.Next() {
-		var name, status string
-		if err := rows.Scan(&name, &status); err != nil {
+		var name string
+		var worn bool
+		if err := rows.Scan(&name, &worn); err != nil {
 			return nil, err
 		}
-		out[name] = status
+		out[name] = worn
 	}
 	return out, rows.Err()
 }

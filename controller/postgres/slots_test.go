@@ -7,6 +7,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"mainstay/controller/platform"
 )
 
 // TestSlotsOfRemovedMembers: a slot goes while its member streams through it, and only ours do; what nobody uses goes when a
@@ -37,6 +39,58 @@ func TestSlotsOfRemovedMembers(t *testing.T) {
 		if IsSlotName(name) != ours {
 			t.Errorf("%s is ours: %v", name, !ours)
 		}
+	}
+}
+
+// TestWornSlots: a standby's slot that nobody uses holds back no rows for ever, nor does it keep less WAL than before; one in use, and one
+// that keeps older WAL than a new one would, stay as they are. The feedback of b stands for that of b as a former primary.
+func TestWornSlots(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-e2", a)
+	c, _ := newStandby(t, ca, "feed-w1", b)
+	ctx, name := testContext(t), SlotName("feed-w1")
+	check(t, c.exec(ctx, "ALTER SYSTEM SET hot_standby_feedback = on"))
+	check(t, c.Reload(ctx))
+	slot := func() (xmin bool, worn bool, restart platform.LSN) {
+		check(t, b.with(ctx, func(s *sql.Conn) error {
+			return s.QueryRowContext(ctx, "SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&xmin)
+		}))
+		for _, s := range mustStatus(t, b).Slots {
+			if s.Name == name {
+				worn, restart = s.Worn, s.Restart
+			}
+		}
+		return xmin, worn, restart
+	}
+	eventually(t, "the feedback", func() bool { xmin, _, _ := slot(); return xmin })
+	if _, worn, _ := slot(); worn {
+		t.Error("a slot in use is to be made anew")
+	}
+	check(t, c.StopFast(ctx))
+	eventually(t, "the end of its use", func() bool {
+		return !slices.ContainsFunc(mustStatus(t, b).Slots, func(s Slot) bool { return s.Active })
+	})
+	insert(t, a, 2)
+	check(t, a.exec(ctx, "CHECKPOINT"))
+	eventually(t, "a restartpoint past it", func() bool {
+		check(t, b.exec(ctx, "CHECKPOINT"))
+		xmin, worn, _ := slot()
+		return xmin && !worn
+	})
+	check(t, b.EnsureSlots(ctx, []string{name}, nil))
+	if xmin, _, _ := slot(); !xmin {
+		t.Error("a slot was made anew, and keeps less WAL than before")
+	}
+	s := mustStatus(t, b)
+	check(t, b.exec(ctx, "SELECT pg_replication_slot_advance('"+name+"', '"+s.Replay.String()+"')"))
+	_, worn, before := slot()
+	if !worn {
+		t.Fatalf("at %s of %s it is not worn", before, s.Replay)
+	}
+	check(t, b.EnsureSlots(ctx, []string{name}, nil))
+	if xmin, worn, after := slot(); xmin || worn || after > before {
+		t.Errorf("made anew: holds rows %v, worn %v, keeps WAL from %s, and kept it from %s", xmin, worn, after, before)
 	}
 }
 

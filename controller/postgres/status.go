@@ -153,11 +153,11 @@ type Sender struct {
 
 // Slot is one replication slot.
 type Slot struct {
-	Name      string       `json:"name"`
-	Physical  bool         `json:"physical"`
-	Active    bool         `json:"active"`
-	Restart   platform.LSN `json:"restart"`
-	WALStatus string       `json:"wal_status"` // "reserved", "extended", "unreserved", "lost"
+	Name     string       `json:"name"`
+	Physical bool         `json:"physical"`
+	Active   bool         `json:"active"`
+	Restart  platform.LSN `json:"restart"`
+	Worn     bool         `json:"worn"` // EnsureSlots makes it anew
 }
 
 // UserSlot is a replication slot that is not ours.

@@ -15,13 +15,14 @@ func statusSQL(major int) string {
 	if major < 15 {
 		collations = collationsBefore15
 	}
-	return strings.NewReplacer("{slot}", more, "{collations}", collations).Replace(fill(statusText))
+	return strings.NewReplacer("{slot}", more, "{collations}", collations).Replace(fill(statusText, major))
 }
 
-func movingSQL() string { return strings.ReplaceAll(fill(movingText), "{slot}", "") }
+func movingSQL(major int) string { return strings.ReplaceAll(fill(movingText, major), "{slot}", "") }
 
-func fill(text string) string {
-	return strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
+func fill(text string, major int) string {
+	text = strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
+	return strings.ReplaceAll(text, "{worn}", wornSlot(major))
 }
 
 // From 15 on a database records the version of the library behind its default collation, which is the primary's on a standby too. Before,
@@ -47,7 +48,7 @@ const baseTables = `r AS MATERIALIZED (
 ), a AS MATERIALIZED (
 	SELECT pid, application_name, client_addr, backend_start, backend_type, wait_event FROM pg_stat_get_activity(NULL)
 ), l AS MATERIALIZED (
-	SELECT slot_name, slot_type, active, active_pid, restart_lsn, wal_status{slot} FROM pg_get_replication_slots()
+	SELECT slot_name, slot_type, active, active_pid, restart_lsn, wal_status, {worn} AS worn{slot} FROM pg_get_replication_slots()
 )`
 
 const movingFields = `
@@ -71,7 +72,7 @@ const movingFields = `
 			'logical', EXISTS (SELECT FROM l WHERE l.active_pid = s.pid AND l.slot_type = 'logical'))
 			ORDER BY a.application_name, s.pid) FROM pg_stat_get_wal_senders() AS s JOIN a USING (pid)), '[]'),
 	'slots', coalesce((SELECT json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
-			'active', active, 'restart', restart_lsn, 'wal_status', coalesce(wal_status, '')) ORDER BY slot_name) FROM l), '[]'),
+			'active', active, 'restart', restart_lsn, 'worn', coalesce(worn, false)) ORDER BY slot_name) FROM l), '[]'),
 	'sync_names', current_setting('synchronous_standby_names'),
 	'conninfo', current_setting('primary_conninfo'),
 	'sync_waits', (SELECT count(*) FROM a WHERE wait_event = 'SyncRep'),

@@ -19,7 +19,7 @@ func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []strin
 		switch owner := owners[slot.Name]; {
 		case owner == "" && slot.Physical && postgres.IsSlotName(slot.Name):
 			strays = append(strays, slot.Name)
-		case owner != "" && slot.WALStatus != "lost":
+		case owner != "" && !slot.Worn:
 			members = append(members, owner)
 		}
 	}

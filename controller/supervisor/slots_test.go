@@ -11,9 +11,9 @@ import (
 func TestSlotsOf(t *testing.T) {
 	goal := platform.Goal{OtherMembers: []string{"feed-e2", "feed-w1"}}
 	members, strays := slotsOf(goal, []postgres.Slot{
-		{Name: "mainstay_feed_e2", Physical: true, WALStatus: "reserved"},
-		{Name: "mainstay_feed_w1", Physical: true, WALStatus: "lost"},
-		{Name: "mainstay_feed_e9", Physical: true, WALStatus: "lost"},
+		{Name: "mainstay_feed_e2", Physical: true},
+		{Name: "mainstay_feed_w1", Physical: true, Worn: true},
+		{Name: "mainstay_feed_e9", Physical: true, Worn: true},
 		{Name: "mainstay_cdc"}, // logical: its user's
 		{Name: "backup", Physical: true},
 	})

@@ -38,6 +38,7 @@ func subscribed(t *testing.T, binaries string) {
 		s.switchover(t)
 		s.hears(t, 5)
 		s.copied(t)
+		s.vacuums(t)
 	})
 	t.Run("replica lost", func(t *testing.T) { // it is waited for until it has left the durability set
 		lost := s.replica(t)
@@ -111,6 +112,22 @@ func (s *subscriber) copied(t *testing.T) {
 			out,
 				err := s.SQL(s.ctx, h.Member, "postgres", "SELECT slot_name, synced, temporary, wal_status FROM pg_replication_slots WHERE failover")
 			return err == nil && out == "cdc|t|f|reserved", out + fmt.Sprint(err)
+		}))
+	}
+}
+
+// vacuums waits until no slot that a replica keeps for another member holds back rows of before, from when it was primary.
+func (s *subscriber) vacuums(t *testing.T) {
+	t.Helper()
+	for _, h := range s.Of(false) {
+		if h.Member == s.primary(t) {
+			continue
+		}
+		s.check(t, s.Wait(s.ctx, "the slots on "+h.Member+" to hold back no rows", func() (bool, string) {
+			s.sql(t, s.primary(t), "CHECKPOINT")
+			out, err := s.SQL(s.ctx, h.Member, "postgres", `SELECT count(*), count(*) FILTER (WHERE xmin IS NULL AND catalog_xmin IS NULL)
+				FROM pg_replication_slots WHERE slot_name LIKE 'mainstay%' AND NOT active`)
+			return err == nil && out == "2|2", out + fmt.Sprint(err)
 		}))
 	}
 }
