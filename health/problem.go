@@ -52,6 +52,7 @@ const (
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 	ControllerSilent    Kind = "ControllerSilent"
 	ClusterPaused       Kind = "ClusterPaused"
+	ConfigurationBroken Kind = "ConfigurationBroken"
 	DamageReported      Kind = "DamageReported"
 	StorageErrors       Kind = "StorageErrors"
 	ReplicaFrozen       Kind = "ReplicaFrozen"

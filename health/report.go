@@ -184,6 +184,8 @@ type Member struct {
 	PendingRestart []string `json:"pendingRestart,omitempty"`
 	// RemovedAtStart lists start-time settings whose value from ALTER SYSTEM the next start removes, each with what to do.
 	RemovedAtStart []string `json:"removedAtStart,omitempty"`
+	// Unusable are lines of its configuration files, at most three, that PostgreSQL cannot use: it would not start again.
+	Unusable []string `json:"unusable,omitempty"`
 	// Short names the settings that are lower than on the primary, so that replay has stopped: a promotion would end the replica.
 	Short []string `json:"short,omitempty"`
 	// Raised lists the settings that are too low in its own configuration: the agent started it with the primary's values.

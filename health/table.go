@@ -262,6 +262,11 @@ var table = []Description{
 			"and the archive lacks what the member writes.",
 		"Run `archive_command` by hand for the file that the line names, and read the reason in PostgreSQL's log. Give the archive " +
 			"room, or repair the command.", ""},
+	{ConfigurationBroken, Warning, aboutMember,
+		"A configuration file of a member has a line that PostgreSQL cannot use. The member runs with what it had loaded, and would not start " +
+			"again. After a syntax error or an unknown name no reload applies anything: the member cannot be sealed for a failover, and a " +
+			"primary loads no durability set.",
+		"Correct the line that is named there. `SELECT * FROM pg_file_settings WHERE error IS NOT NULL` lists all.", ""},
 	{SlotNotSynchronised, Warning, aboutMember,
 		"A replica that may lead has had no good copy of a failover slot for 2 min, so the slot's consumer would not follow a promotion.",
 		"Set `sync_replication_slots = on` and `hot_standby_feedback = on` there, then read its PostgreSQL's log.", ""},

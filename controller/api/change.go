@@ -128,7 +128,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	fates, more := decide.SlotFates(s.snapshot.Input, s.c.Name, target)
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
 	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary),
-		decide.Outsiders(s.snapshot.Input, s.c.Name)...)
+		append(decide.Outsiders(s.snapshot.Input, s.c.Name), decide.Unstartable(s.snapshot.Input, s.c.Name)...)...)
 	if wait := decide.PlanBackups(s.snapshot.Input, s.c.Name); wait != "" {
 		p.answer.Plan = []string{wait}
 	}

@@ -411,6 +411,10 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	if primary {
 		v.sendersTaken(r)
 	}
+	if len(r.Unusable) > 0 && r.Process == health.ProcessRunning {
+		v.problem(health.ConfigurationBroken, name, "its PostgreSQL cannot use "+strings.Join(r.Unusable, "; ")+
+			". It would not start again", false)
+	}
 	if text := startTime(r); text != "" {
 		v.problem(health.PendingRestart, name, text, false)
 	}

@@ -175,6 +175,19 @@ func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
 	return out
 }
 
+// Unstartable warns of a planned change that the primary cannot return from: its PostgreSQL would not start again as a replica.
+func Unstartable(in Input, cluster string) []string {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil {
+		return nil
+	}
+	if p := (&clusterView{Input: in, c: c, conf: conf}).known(c.Primary); p != nil && len(p.Unusable) > 0 {
+		return []string{fmt.Sprintf("%s will not start again as a replica, because its PostgreSQL cannot use %s", c.Primary,
+			strings.Join(p.Unusable, "; "))}
+	}
+	return nil
+}
+
 // Outsiders warns of clients that stream from the primary and are not members: a base backup, a receiver of the user's, a subscriber. Each
 // is disconnected when the primary stops; nil for none. A base backup that is awaited is none of them.
 func Outsiders(in Input, cluster string) []string {

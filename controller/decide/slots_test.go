@@ -288,3 +288,18 @@ func TestOutsiders(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestConfigurationBroken: a line that PostgreSQL cannot use is named while the server runs, and before a planned stop of the primary.
+func TestConfigurationBroken(t *testing.T) {
+	st := well(t, 1, nil)
+	if got := Unstartable(st.input(), "feed"); got != nil || st.problem(health.ConfigurationBroken) {
+		t.Errorf("without any: %v", got)
+	}
+	p := st.members["m1"]
+	p.Unusable = []string{"/pg/postgresql.conf line 7: work_men: unrecognized configuration parameter"}
+	st.later(0)
+	if got := Unstartable(st.input(), "feed"); len(got) != 1 || !strings.Contains(got[0], "m1 will not start again") ||
+		!strings.Contains(got[0], "line 7: work_men") || !st.problem(health.ConfigurationBroken) {
+		t.Errorf("%v", got)
+	}
+}

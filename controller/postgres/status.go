@@ -28,6 +28,9 @@ type Status struct {
 	AlterSystemOff string `json:"alter_system_off"`
 
 	PendingRestart []string `json:"pending_restart"`
+	// Unusable are lines of the configuration files, as they are now, that this server cannot use: the first three. A wrong value of a
+	// start-time setting is not among them, since the server says the same of a right one that waits for a restart.
+	Unusable []string `json:"unusable"`
 	// Demanded are the settings that must not be lower on a standby than on its primary; Raised those of them that the command line gave.
 	Demanded map[string]int `json:"demanded"`
 	Raised   []string       `json:"raised"`

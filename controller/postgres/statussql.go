@@ -101,12 +101,14 @@ WITH {base}, t AS MATERIALIZED (
 		count(*) * min(seg) AS bytes
 	FROM t, (SELECT substr(n, 9) AS n FROM pg_ls_dir('pg_wal') AS n WHERE n ~ '^[0-9A-F]{24}$') AS segments
 ), g AS MATERIALIZED (
-	SELECT name, setting, source, sourcefile, sourceline, pending_restart FROM pg_show_all_settings()
+	SELECT name, setting, context, source, sourcefile, sourceline, pending_restart FROM pg_show_all_settings()
 ), u AS MATERIALIZED (
 	SELECT slot_name, slot_type, active, restart_lsn, catalog_xmin, wal_status, failover, synced FROM l
 	WHERE NOT temporary AND NOT starts_with(slot_name::text, '` + slotPrefix + `')
+), y AS MATERIALIZED (
+	SELECT * FROM pg_show_all_file_settings()
 ), e AS MATERIALIZED (
-	SELECT lower(name) AS name, setting, sourcefile, seqno, sourcefile LIKE '%/` + managedName + `' AS ours FROM pg_show_all_file_settings()
+	SELECT lower(name) AS name, setting, sourcefile, seqno, sourcefile LIKE '%/` + managedName + `' AS ours FROM y
 	WHERE name IS NOT NULL AND setting IS NOT NULL
 ), files AS MATERIALIZED (
 	SELECT DISTINCT ON (name) name, setting FROM e
@@ -134,6 +136,10 @@ SELECT json_build_object({moving},
 	'alter_system_off', coalesce((SELECT coalesce(sourcefile || ' line ' || sourceline, source) FROM g
 			WHERE name = 'allow_alter_system' AND setting = 'off'), ''),
 	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
+	'unusable', coalesce((SELECT json_agg(line ORDER BY seqno) FROM (
+			SELECT seqno, left(format('%s line %s: %s', sourcefile, sourceline, concat_ws(': ', name, error)), 300) AS line FROM y
+			WHERE error IS NOT NULL AND NOT EXISTS (SELECT FROM g WHERE g.name = lower(y.name) AND g.context = 'postmaster')
+			ORDER BY seqno LIMIT 3) AS first), '[]'),
 	'demanded', (SELECT json_object_agg(name, setting) FROM d),
 	'raised', coalesce((SELECT json_agg(name ORDER BY name) FROM d WHERE source = 'command line'), '[]'),
 	'user_slots', coalesce((SELECT json_agg(json_build_object('name', slot_name, 'logical', slot_type = 'logical', 'active', active,

@@ -36,6 +36,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
 	r.Version, r.Connections, r.SyncWaits = s.Version, s.Connections, s.SyncWaits
 	r.PendingRestart, r.RemovedAtStart = pg.Unapplied(s)
+	r.Unusable = s.Unusable
 	r.OldestWAL = s.Oldest
 	m.resources(s, r)
 	r.Overridden = m.overridden(pg, d, s)
