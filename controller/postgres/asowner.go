@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"mainstay/controller/durable"
 	"mainstay/controller/osuser"
 )
 
@@ -113,7 +114,7 @@ func (o Owner) rename(from, to string) error {
 		if err := syscall.Rename(from, to); err != nil { // os.Rename would refuse an empty folder
 			return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 		}
-		return syncDir(dir)
+		return durable.SyncDir(dir)
 	})
 }
 
@@ -131,7 +132,7 @@ func (o Owner) removeFile(path string) error {
 			}
 			return err
 		}
-		return syncDir(dir)
+		return durable.SyncDir(dir)
 	})
 }
 
@@ -175,7 +176,7 @@ func (o Owner) writeFile(path string, content []byte, mode os.FileMode) error {
 		if err = os.Rename(f.Name(), path); err != nil {
 			return err
 		}
-		return syncDir(dir)
+		return durable.SyncDir(dir)
 	})
 }
 

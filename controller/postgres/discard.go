@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"mainstay/controller/durable"
 	"mainstay/controller/platform"
 )
 
@@ -105,7 +106,7 @@ func (i *Server) KeepWAL(ctx context.Context, path string, d Discard, record []b
 	if err := os.Rename(tmp, path); err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 func (i *Server) keepInto(ctx context.Context, tmp string, m manifest, size uint64, record []byte) error {

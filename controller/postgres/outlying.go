@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"mainstay/controller/durable"
 )
 
 const (
@@ -145,7 +147,7 @@ func (i *Server) move(link, from, to string) error {
 				return err
 			}
 		}
-		return errors.Join(syncDir(to), syncDir(from))
+		return errors.Join(durable.SyncDir(to), durable.SyncDir(from))
 	})
 }
 
@@ -162,7 +164,7 @@ func (o Owner) relink(path, to string) error {
 		if err := os.Rename(tmp, path); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(path))
+		return durable.SyncDir(filepath.Dir(path))
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"mainstay/controller/durable"
 )
 
 // ownFile is a file that the user of this host keeps in the data directory, and that a copy of another member's data would
@@ -145,5 +147,5 @@ func (i *Server) OwnFilesWork() error {
 	if !exists(i.ownDir()) && !exists(i.placesFile()) {
 		return nil
 	}
-	return errors.Join(i.Owner.removeAll(i.ownDir()), i.Owner.removeFile(i.placesFile()), syncDir(i.Conf))
+	return errors.Join(i.Owner.removeAll(i.ownDir()), i.Owner.removeFile(i.placesFile()), durable.SyncDir(i.Conf))
 }

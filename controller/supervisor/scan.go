@@ -113,7 +113,7 @@ type unsure struct {
 }
 
 func (u *unsure) add(b integrity.Block) {
-	if u.count++; u.first == nil || compareBlocks(b, *u.first) < 0 {
+	if u.count++; u.first == nil || b.Compare(*u.first) < 0 {
 		u.first = &b
 	}
 	if len(u.pages) < keptPages {
@@ -292,7 +292,7 @@ func (m *scanner) finding(f integrity.Finding) {
 // damage publishes what the last complete pass and the present one have found.
 func (m *scanner) damage() {
 	all := slices.Concat(m.last, m.pass.found)
-	slices.SortFunc(all, func(a, b damagedPage) int { return cmp.Or(compareBlocks(a.at, b.at), cmp.Compare(a.text, b.text)) })
+	slices.SortFunc(all, func(a, b damagedPage) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.text, b.text)) })
 	all = slices.Compact(all)
 	texts, more := make([]string, len(all)), max(m.more, m.pass.more)
 	for n, p := range all {
@@ -301,11 +301,6 @@ func (m *scanner) damage() {
 	m.publish(func(s *scans) {
 		s.report.Findings, s.damage = int64(len(all))+more, health.NamePages(health.Scanned, texts, more)
 	})
-}
-
-func compareBlocks(a, b integrity.Block) int {
-	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Database, b.Database), cmp.Compare(a.Node, b.Node),
-		cmp.Compare(a.Fork, b.Fork), cmp.Compare(a.Number, b.Number))
 }
 
 // finish takes the result of a scan, and says when the next may begin.
@@ -389,7 +384,7 @@ func (m *scanner) resumeAt() *integrity.Block {
 	default:
 		b.Node, b.Fork, b.Number = b.Node-1, page.Init, math.MaxUint32
 	}
-	if m.at == nil || compareBlocks(*m.at, b) < 0 { // a file that is missing as a whole, beyond what was read
+	if m.at == nil || m.at.Compare(b) < 0 { // a file that is missing as a whole, beyond what was read
 		return m.at
 	}
 	return &b

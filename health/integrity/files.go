@@ -37,6 +37,12 @@ func (b Block) String() string {
 	return fmt.Sprintf("%s, %s fork, block %d", b.Relation, b.Fork, b.Number)
 }
 
+// Compare orders blocks as a scan reads them: below 0 where b comes first, 0 for the same block.
+func (b Block) Compare(o Block) int {
+	return cmp.Or(cmp.Compare(b.Space, o.Space), cmp.Compare(b.Database, o.Database), cmp.Compare(b.Node, o.Node),
+		cmp.Compare(b.Fork, o.Fork), cmp.Compare(b.Number, o.Number))
+}
+
 // File is one segment of a fork.
 type File struct {
 	Relation

@@ -72,7 +72,7 @@ func (r *run) list(ctx context.Context) ([]Listing, error) {
 		r.forks = append(r.forks, f)
 		r.total += int64(blocks)
 	}
-	slices.SortFunc(r.forks, func(a, b Fork) int { return inOrder(a.first(), b.first()) })
+	slices.SortFunc(r.forks, func(a, b Fork) int { return a.first().Compare(b.first()) })
 	return lists, nil
 }
 

@@ -486,7 +486,7 @@ func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
 
 // again looks at pages that waited.
 func (r *run) again(ctx context.Context, due []integrity.Block) error {
-	slices.SortFunc(due, inOrder)
+	slices.SortFunc(due, integrity.Block.Compare)
 	for len(due) > 0 {
 		var b batch
 		for len(due) > 0 && b.blocks < LookBlocks {
@@ -504,12 +504,6 @@ func (r *run) again(ctx context.Context, due []integrity.Block) error {
 		}
 	}
 	return nil
-}
-
-// inOrder is the order in which files are read.
-func inOrder(a, b integrity.Block) int {
-	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Database, b.Database), cmp.Compare(a.Node, b.Node),
-		cmp.Compare(a.Fork, b.Fork), cmp.Compare(a.Number, b.Number))
 }
 
 func follows(e integrity.Extent, b integrity.Block) bool {

@@ -117,7 +117,7 @@ func (r *run) stale(vm page.Summary, number uint32, hidden []byte) map[uint32]bo
 
 // settleMaps looks again at maps whose contradictions a checkpoint of every member has outlasted.
 func (r *run) settleMaps(ctx context.Context, redo platform.LSN) (looked, open bool, err error) {
-	for _, at := range slices.SortedFunc(maps.Keys(r.maps), inOrder) {
+	for _, at := range slices.SortedFunc(maps.Keys(r.maps), integrity.Block.Compare) {
 		w := r.maps[at]
 		if w.done() || w.ends == 0 || w.ends > redo {
 			open = open || !w.done()
@@ -171,7 +171,7 @@ func (r *run) lookAtMap(ctx context.Context, at integrity.Block, w *staleMap) er
 
 // giveMaps counts and lists the maps that contradict their heaps. Such a page of a map is none that is equal, or not verified.
 func (r *run) giveMaps() {
-	for _, at := range slices.SortedFunc(maps.Keys(r.maps), inOrder) {
+	for _, at := range slices.SortedFunc(maps.Keys(r.maps), integrity.Block.Compare) {
 		d := health.DifferentBlock{Path: pathOf(at), Relation: r.catalog[at.Relation].Name, Block: at.Number, Kind: mapKind, Named: true,
 			Settled: true}
 		var texts []string

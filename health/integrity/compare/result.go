@@ -37,7 +37,7 @@ func (r *run) give() {
 	}
 	r.giveStatus()
 	r.giveMaps()
-	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), inOrder) {
+	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), integrity.Block.Compare) {
 		w := r.waiting[at]
 		if w.now.Verdict != page.Differs {
 			r.c.Unverified[r.reason(at, w)]++

@@ -65,7 +65,7 @@ func (r *run) baseOf(began time.Time) *Base {
 			}
 		}
 	}
-	b.Open = slices.SortedFunc(maps.Keys(open), inOrder)
+	b.Open = slices.SortedFunc(maps.Keys(open), integrity.Block.Compare)
 	return b
 }
 
@@ -145,7 +145,7 @@ func (c *Changes) MarshalJSON() ([]byte, error) {
 		at.Number = f.from
 		p.Forks = append(p.Forks, packedChanged{at, f.bits})
 	}
-	slices.SortFunc(p.Forks, func(a, b packedChanged) int { return inOrder(a.Of, b.Of) })
+	slices.SortFunc(p.Forks, func(a, b packedChanged) int { return a.Of.Compare(b.Of) })
 	p.Databases = slices.SortedFunc(maps.Keys(c.databases), func(a, b [2]uint32) int { return slices.Compare(a[:], b[:]) })
 	return json.Marshal(p)
 }
