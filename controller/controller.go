@@ -88,7 +88,7 @@ func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 			c.closeListeners()
 		}
 	}()
-	if c.etcd, err = publish.NewEtcd(cfg.Etcd); err != nil {
+	if c.etcd, err = publish.NewEtcd(cfg.Etcd, c.logger); err != nil {
 		return nil, err
 	}
 	if cfg.Etcd != nil && cfg.Etcd.TLS != nil {

@@ -28,20 +28,25 @@ const etcdDial = 2 * time.Second
 // writes, with an etcd lease: it disappears when no leader renews it. PREFIX/PLATFORM/apps/NAME is the topology of an app;
 // PREFIX/PLATFORM/apps/NAME/sites/SITE, with the lease, holds the addresses of the site's instances that take requests, separated
 // by commas, and does not exist where none does.
+//
+// etcd may renew a lease and yet take no new value: out of space, it does so for ever. Then keys with the lease that are not true any
+// more are deleted, which it still takes; if even that fails, the lease is left to its end.
 type Etcd struct {
 	conf     config.Etcd
+	logger   *zap.Logger
 	tls      *tls.Config
 	client   *clientv3.Client // nil until the first Publish: etcd need not be up
 	lease    clientv3.LeaseID // 0 for none
+	ttl      time.Duration    // of the last lease, as etcd granted it: not below one and a half of its election timeouts
 	extended time.Time
 }
 
 // NewEtcd reads the certificates; it does not connect. It returns nil where etcd is not configured.
-func NewEtcd(conf *config.Etcd) (*Etcd, error) {
+func NewEtcd(conf *config.Etcd, logger *zap.Logger) (*Etcd, error) {
 	if conf == nil {
 		return nil, nil
 	}
-	e := &Etcd{conf: *conf}
+	e := &Etcd{conf: *conf, logger: logger}
 	if conf.TLS == nil {
 		return e, nil
 	}
@@ -76,23 +81,22 @@ func (e *Etcd) Close() error {
 
 // Publish implements Sink: one transaction, if etcd has nothing newer.
 func (e *Etcd) Publish(ctx context.Context, platform string, t Topology) error {
-	key := e.key(platform, t.Cluster)
-	there, err := e.held(ctx, key)
+	there, err := e.held(ctx, e.key(platform, t.Cluster))
 	if err != nil {
 		return err
 	}
+	now := leased{there.key + "/primary": ""}
+	if t.Primary != nil && t.Opened {
+		now[there.key+"/primary"] = net.JoinHostPort(t.Primary.Address, strconv.Itoa(t.Primary.Port))
+	}
 	var old Topology
 	if err := there.read(&old); err != nil {
-		return err
+		return e.correct(ctx, there, now, err)
 	}
 	if there.revision != 0 && t.Older(old) {
 		return ErrNewer
 	}
-	primary := clientv3.OpDelete(key + "/primary")
-	if t.Primary != nil && t.Opened {
-		primary = e.leased(key+"/primary", net.JoinHostPort(t.Primary.Address, strconv.Itoa(t.Primary.Port)))
-	}
-	return e.put(ctx, there, t, primary)
+	return e.correct(ctx, there, now, e.put(ctx, there, t, now))
 }
 
 func (e *Etcd) key(platform, cluster string) string {
@@ -133,15 +137,19 @@ func (s stored) read(out any) error {
 	return nil
 }
 
-// held ensures the connection and the lease, and gets the value of a key.
+// leased are keys that disappear when no leader renews the lease, with their values; "" for a key that must not exist.
+type leased map[string]string
+
+// held ensures the connection and gets the value of a key. If it cannot, nothing shows that the keys with the lease are still true.
 func (e *Etcd) held(ctx context.Context, key string) (stored, error) {
 	if err := e.connect(); err != nil {
 		return stored{}, err
 	}
-	if err := e.extend(ctx); err != nil {
-		return stored{}, err
+	there, err := e.get(ctx, key)
+	if err != nil {
+		e.abandon(err)
 	}
-	return e.get(ctx, key)
+	return there, err
 }
 
 func (e *Etcd) get(ctx context.Context, key string) (stored, error) {
@@ -155,24 +163,74 @@ func (e *Etcd) get(ctx context.Context, key string) (stored, error) {
 	return stored{key, got.Kvs[0].Value, got.Kvs[0].ModRevision}, nil
 }
 
-// leased writes a key that disappears when no leader renews the lease.
-func (e *Etcd) leased(key, value string) clientv3.Op {
-	return clientv3.OpPut(key, value, clientv3.WithLease(e.lease))
-}
-
-// put replaces the value by a topology, with the operations that follow from it.
-func (e *Etcd) put(ctx context.Context, there stored, topology any, more ...clientv3.Op) error {
+// put replaces the value by a topology, with the keys that follow from it.
+func (e *Etcd) put(ctx context.Context, there stored, topology any, now leased) error {
 	value, err := json.Marshal(topology)
 	if err != nil {
 		return err
 	}
-	if err = e.swap(ctx, there, append(more, clientv3.OpPut(there.key, string(value)))...); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if err := e.extend(ctx); err != nil {
+		return err
+	}
+	ops := []clientv3.Op{clientv3.OpPut(there.key, string(value))}
+	for key, value := range now {
+		if value == "" {
+			ops = append(ops, clientv3.OpDelete(key))
+		} else {
+			ops = append(ops, clientv3.OpPut(key, value, clientv3.WithLease(e.lease)))
+		}
+	}
+	if err = e.swap(ctx, there, ops...); errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		e.lease = 0
 	}
 	if err != nil {
-		return fmt.Errorf("write %s to etcd: %w", there.key, err)
+		return fmt.Errorf("write %s to etcd: %w", there.key, withRemedy(err))
 	}
 	return nil
+}
+
+// withRemedy adds to etcd's error of missing space what the operator must do.
+func withRemedy(err error) error {
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("%w; compact and defragment etcd or raise its quota, then run `etcdctl alarm disarm`", err)
+	}
+	return err
+}
+
+// correct deletes the keys whose values in etcd are not those of now, after a write that failed with err, which it returns. Like the
+// write, it changes nothing once another controller has written. A write that hung may still take effect, so it ends the lease.
+func (e *Etcd) correct(ctx context.Context, there stored, now leased, err error) error {
+	if err == nil {
+		return nil
+	}
+	for key, value := range now {
+		unlike := clientv3.Compare(clientv3.Value(key), "!=", value) // false of a key that does not exist
+		published := clientv3.Compare(clientv3.LeaseValue(key), "!=", 0)
+		done, failed := e.client.Txn(ctx).If(there.unchanged(), published, unlike).Then(clientv3.OpDelete(key)).Commit()
+		if failed != nil {
+			e.abandon(failed)
+			return err
+		}
+		if done.Succeeded {
+			e.logger.Warn("etcd does not take the new value of a key: the key was deleted, because its old value is not true any more",
+				zap.String("key", key), zap.Error(err))
+		}
+	}
+	return err
+}
+
+// abandon lets the lease end: the next write takes another.
+func (e *Etcd) abandon(err error) {
+	if e.lease != 0 {
+		e.logger.Warn("etcd's lease is not renewed, because its keys cannot be corrected: they disappear unless they are soon published again",
+			zap.Duration("within", e.ttl), zap.Error(err))
+	}
+	e.lease = 0
+}
+
+// unchanged is true as long as the key was not written since it was read.
+func (s stored) unchanged() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(s.key), "=", s.revision)
 }
 
 func (e *Etcd) delete(ctx context.Context, there stored, more ...string) error {
@@ -188,7 +246,7 @@ func (e *Etcd) delete(ctx context.Context, there stored, more ...string) error {
 
 // swap does the operations in one transaction, if the key was not written since it was read.
 func (e *Etcd) swap(ctx context.Context, there stored, ops ...clientv3.Op) error {
-	done, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(there.key), "=", there.revision)).Then(ops...).Commit()
+	done, err := e.client.Txn(ctx).If(there.unchanged()).Then(ops...).Commit()
 	if err == nil && !done.Succeeded {
 		err = errors.New("another controller wrote it meanwhile")
 	}
@@ -197,7 +255,7 @@ func (e *Etcd) swap(ctx context.Context, there stored, ops ...clientv3.Op) error
 
 // extend keeps the lease of this controller's keys alive, or takes a new one.
 func (e *Etcd) extend(ctx context.Context) error {
-	if e.lease != 0 && time.Since(e.extended) < e.conf.Lease/4 {
+	if e.lease != 0 && time.Since(e.extended) < e.ttl/4 {
 		return nil
 	}
 	if e.lease != 0 {
@@ -212,9 +270,14 @@ func (e *Etcd) extend(ctx context.Context) error {
 	}
 	granted, err := e.client.Grant(ctx, int64(e.conf.Lease/time.Second))
 	if err != nil {
-		return fmt.Errorf("take a lease of etcd: %w", err)
+		return fmt.Errorf("take a lease of etcd: %w", withRemedy(err))
 	}
-	e.lease, e.extended = granted.ID, time.Now()
+	ttl := time.Duration(granted.TTL) * time.Second
+	if ttl > e.conf.Lease && ttl != e.ttl {
+		e.logger.Warn("etcd grants no lease as short as etcd.lease: without a leader, its keys stay for the granted time; "+
+			"lower etcd's --election-timeout", zap.Duration("lease", e.conf.Lease), zap.Duration("granted", ttl))
+	}
+	e.lease, e.ttl, e.extended = granted.ID, ttl, time.Now()
 	return nil
 }
 

@@ -1,10 +1,6 @@
 package publish
 
-import (
-	"context"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-)
+import "context"
 
 // PublishApp implements Sink: one transaction, if etcd has nothing newer.
 func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) error {
@@ -13,26 +9,21 @@ func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) e
 		return err
 	}
 	var old AppTopology
-	if err := there.read(&old); err != nil {
-		return err
-	}
-	if there.revision != 0 && t.Older(old) {
+	err = there.read(&old)
+	if err == nil && there.revision != 0 && t.Older(old) {
 		return ErrNewer
 	}
-	var ops []clientv3.Op
-	for site := range t.Sites {
-		if all := t.addresses(site); all != "" {
-			ops = append(ops, e.leased(siteKey(there.key, site), all))
-		} else {
-			ops = append(ops, clientv3.OpDelete(siteKey(there.key, site)))
-		}
-	}
+	now := leased{}
 	for site := range old.Sites {
-		if _, still := t.Sites[site]; !still {
-			ops = append(ops, clientv3.OpDelete(siteKey(there.key, site)))
-		}
+		now[siteKey(there.key, site)] = ""
 	}
-	return e.put(ctx, there, t, ops...)
+	for site := range t.Sites {
+		now[siteKey(there.key, site)] = t.addresses(site)
+	}
+	if err == nil {
+		err = e.put(ctx, there, t, now)
+	}
+	return e.correct(ctx, there, now, err)
 }
 
 // WithdrawApp implements Sink: one transaction, if etcd has a topology there that is not newer.

@@ -12,6 +12,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -202,23 +203,43 @@ func (p *Publisher) Run(ctx context.Context, source Source) error {
 	}
 }
 
-// round publishes the changes, and everything once in p.every.
+// round publishes the changes, and everything once in p.every. It returns the first failure: what the sink refuses delays nothing
+// else, since what it holds of the others may be false as well. It ends early when a call was not answered in time.
 func (p *Publisher) round(ctx context.Context, s *state.State) error {
 	renew := time.Since(p.renewed) >= p.every
+	var first error
 	for _, e := range entries(s) {
-		if err := p.publish(ctx, s.Platform.Name, e, renew); err != nil {
+		if err := p.publish(ctx, s.Platform.Name, e, renew); errors.Is(err, errHung) {
 			return err
+		} else if first == nil {
+			first = err
 		}
 	}
 	for _, w := range withdrawals(s) {
-		if err := p.withdraw(ctx, w, renew); err != nil {
+		if err := p.withdraw(ctx, w, renew); errors.Is(err, errHung) {
 			return err
+		} else if first == nil {
+			first = err
 		}
 	}
-	if renew {
+	if renew && first == nil {
 		p.renewed = time.Now()
 	}
-	return nil
+	return first
+}
+
+// errHung is returned when the sink did not answer in time.
+var errHung = errors.New("no answer in time")
+
+// call makes one call of the sink.
+func (p *Publisher) call(ctx context.Context, do func(context.Context, Sink) error) error {
+	call, cancel := context.WithTimeout(ctx, publishTime)
+	defer cancel()
+	err := do(call, p.sink)
+	if err != nil && call.Err() != nil {
+		return fmt.Errorf("%w: %w", errHung, err)
+	}
+	return err
 }
 
 func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew bool) error {
@@ -227,9 +248,7 @@ func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew
 	if !news && !renew {
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, publishTime)
-	err := e.put(call, p.sink, platform)
-	cancel()
+	err := p.call(ctx, func(ctx context.Context, k Sink) error { return e.put(ctx, k, platform) })
 	switch {
 	case errors.Is(err, ErrNewer) && news: // a new leader publishes, and this controller will learn of it
 		p.logger.Info("topology not published: the sink has a newer one", e.fields()...)
@@ -250,9 +269,7 @@ func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) erro
 	if known = known && last == w.version; known && !renew {
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, publishTime)
-	err := w.do(call, p.sink)
-	cancel()
+	err := p.call(ctx, w.do)
 	if err != nil && !errors.Is(err, ErrNewer) { // the cluster or app was added again, and a new leader publishes it
 		return err
 	}

@@ -83,6 +83,7 @@ type sink struct {
 	calls int
 	err   error
 	hang  bool
+	never string // a cluster that it refuses always
 }
 
 func (k *sink) Publish(ctx context.Context, name string, t publish.Topology) error {
@@ -96,6 +97,9 @@ func (k *sink) Publish(ctx context.Context, name string, t publish.Topology) err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.never == t.Cluster {
+		return errors.New("refused")
+	}
 	if k.err == nil {
 		k.got = append(k.got, t)
 	}
@@ -250,6 +254,19 @@ func TestDownAndBack(t *testing.T) {
 	if n := logs.FilterMessageSnippet("cannot be published").Len(); n != 1 {
 		t.Errorf("%d lines that it is down", n)
 	}
+}
+
+// What the sink refuses keeps nothing else from being published.
+func TestRefusalDelaysNothingElse(t *testing.T) {
+	k, f := &sink{never: "feed"}, newSource()
+	logs := run(t, k, f, time.Hour)
+	s := withApp(1, nil)
+	s.Platform.Clusters = append(s.Platform.Clusters, platform.Cluster{Name: "chat"})
+	s.Clusters["chat"] = &state.Cluster{Name: "chat"}
+	f.set(s, true)
+	await(t, "the other cluster", func() bool { return k.last().Cluster == "chat" })
+	await(t, "the app", func() bool { return len(k.published()) > 0 })
+	await(t, "the line of the refusal", func() bool { return logs.FilterMessageSnippet("cannot be published").Len() == 1 })
 }
 
 // A sink that hangs delays neither changes of the state nor the end.

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// StartEtcd starts a real etcd on loopback for one test, and returns its URL. Where none is installed the test is skipped,
-// or fails if MAINSTAY_NEED_ETCD is set.
-func StartEtcd(t *testing.T) (url string) {
+// StartEtcd starts a real etcd on loopback for one test, with further options, and returns its URL. Where none is installed the test
+// is skipped, or fails if MAINSTAY_NEED_ETCD is set.
+func StartEtcd(t *testing.T, options ...string) (url string) {
 	t.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
 		if os.Getenv("MAINSTAY_NEED_ETCD") != "" {
@@ -18,8 +18,8 @@ func StartEtcd(t *testing.T) (url string) {
 		t.Skip("etcd is not installed: `apt-get install etcd-server`")
 	}
 	url, peer := "http://"+free(t), "http://"+free(t)
-	cmd := exec.Command("etcd", "--data-dir", t.TempDir(), "--listen-client-urls", url, "--advertise-client-urls", url,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	cmd := exec.Command("etcd", append([]string{"--data-dir", t.TempDir(), "--listen-client-urls", url, "--advertise-client-urls", url,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer}, options...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
