@@ -40,6 +40,10 @@ func TestObserveHungMember(t *testing.T) {
 	if r := m.Snapshot(); !r.Saturated || r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" {
 		t.Errorf("saturated, and the kept sessions have theirs: %+v", r)
 	}
+	m.observer.session.begun = boottime.Now() - 2*sessionLife
+	if s, err := m.observer.ask(ctx, pg); s == nil || s.InRecovery || !saturated(err) {
+		t.Errorf("a kept session that is due for another, which no slot is left for: %+v, %v", s, err)
+	}
 	freeSlots()
 	eventually(t, "a slot", func() bool { m.observer.question(ctx, pg); return !m.Snapshot().Saturated })
 

@@ -212,8 +212,13 @@ func (m *observer) ask(ctx context.Context, pg *postgres.Server) (*postgres.Stat
 	if l.queued++; !signs.Queued {
 		l.queued = 0
 	}
+	var full error
 	if l.sess == nil || boottime.Now()-l.begun > sessionLife {
-		return l.renew(ctx, pg)
+		s, err := l.renew(ctx, pg)
+		if l.sess == nil || !saturated(err) {
+			return s, err
+		}
+		full = err // the old session stays: without it a full primary would no longer be known as one
 	}
 	if s := m.takeShown(); s != nil {
 		l.proven(*s)
@@ -227,6 +232,8 @@ func (m *observer) ask(ctx context.Context, pg *postgres.Server) (*postgres.Stat
 		return l.renew(ctx, pg)
 	case changed && !m.acting(): // an act that changes settings proves them itself
 		return l.renew(ctx, pg)
+	case full != nil:
+		err = full
 	case m.proofDue(signs):
 		err = l.prove(ctx, pg)
 	}
