@@ -1,7 +1,9 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -153,8 +155,8 @@ func (v *clusterView) insisted() bool {
 	return a.To != "" && a.Accepted != nil && a.Accepted.By != byPolicy
 }
 
-// rank orders candidates: most advanced, then the old primary's site, then the collations that its data was made with, then priority,
-// then name: a total order. Members that are ahead but not eligible do not count in the comparison, if the rest is complete without them.
+// rank orders candidates: most advanced, then the old primary's site, then as equals does: a total order. Members that are ahead but not
+// eligible do not count in the comparison, if the rest is complete without them.
 func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 	if len(candidates) == 0 {
 		return
@@ -162,7 +164,6 @@ func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 	home := v.site(v.c.Primary)
 	sort.Slice(candidates, func(i, j int) bool {
 		a, b := candidates[i], candidates[j]
-		ma, mb := v.conf.Member(a.Member), v.conf.Member(b.Member)
 		switch {
 		case a.Timeline != b.Timeline || a.Position != b.Position:
 			return b.Behind(a)
@@ -170,12 +171,9 @@ func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 			return a.Member == v.c.Attempt.To
 		case (v.site(a.Member) == home) != (v.site(b.Member) == home):
 			return v.site(a.Member) == home
-		case v.otherCollations(a.Member) != v.otherCollations(b.Member):
-			return v.otherCollations(b.Member)
-		case ma.Priority != mb.Priority:
-			return ma.Priority > mb.Priority
 		}
-		return a.Member < b.Member
+		order, _ := v.equals(a.Member, b.Member)
+		return order < 0
 	})
 	best := candidates[0]
 	ch.best = best.Member
@@ -204,10 +202,44 @@ func whyBehind(v *clusterView, best, other state.Sealed) Reason {
 		why.Code, why.Number = behind, int(best.Position-other.Position)
 	case v.site(other.Member) != v.site(best.Member):
 		why.Code = otherSite
-	case v.otherCollations(other.Member) && !v.otherCollations(best.Member):
-		why.Code = otherCollations
-	case v.conf.Member(other.Member).Priority != v.conf.Member(best.Member).Priority:
-		why.Code = lowerPriority
+	default:
+		_, why.Code = v.equals(best.Member, other.Member)
 	}
 	return why
+}
+
+// equals orders two members that are as advanced and as near, below 0 where a comes first, and says why the other one does not: data that
+// was made with the host's collations, data that nothing speaks against, priority, data whose files were found clean more recently, name.
+func (v *clusterView) equals(a, b string) (order int, why Code) {
+	for _, by := range []struct {
+		order int
+		why   Code
+	}{
+		{falseFirst(v.otherCollations(a), v.otherCollations(b)), otherCollations},
+		{falseFirst(v.doubted(a), v.doubted(b)), dataInDoubt},
+		{cmp.Compare(v.conf.Member(b).Priority, v.conf.Member(a).Priority), lowerPriority},
+		{v.cleaner(a, b), cleanEarlier},
+	} {
+		if by.order != 0 {
+			return by.order, by.why
+		}
+	}
+	return cmp.Compare(a, b), laterByName
+}
+
+// doubted tells whether something speaks against a member's data, though it proves nothing.
+func (v *clusterView) doubted(name string) bool {
+	r := v.fresh(name)
+	return r != nil && (v.suspected(name, r) != "" || len(signs(r)) > 0)
+}
+
+// cleaner orders two members by when a scan last read all their files and found nothing, the most recent first.
+func (v *clusterView) cleaner(a, b string) int {
+	age := func(name string) int64 {
+		if r := v.fresh(name); r != nil && r.Scan.Clean() {
+			return r.Scan.AgeMS
+		}
+		return math.MaxInt64
+	}
+	return cmp.Compare(age(a), age(b))
 }

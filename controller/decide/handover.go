@@ -134,8 +134,7 @@ func (v *clusterView) chooseHandover(shutdown platform.LSN) (ch choice, late str
 	return ch, late
 }
 
-// byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, the collations that
-// the data was made with, priority, name.
+// byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, then as equals does.
 func (v *clusterView) byPreference(names []string) {
 	home, leaves := v.site(v.c.Primary), map[string]int{}
 	if v.conf.SlotsLeft == platform.RefuseSlotsLeft {
@@ -144,18 +143,15 @@ func (v *clusterView) byPreference(names []string) {
 		}
 	}
 	sort.Slice(names, func(i, j int) bool {
-		a, b := v.conf.Member(names[i]), v.conf.Member(names[j])
-		switch ha, hb := v.site(a.Name) == home, v.site(b.Name) == home; {
+		a, b := names[i], names[j]
+		switch ha, hb := v.site(a) == home, v.site(b) == home; {
 		case ha != hb:
 			return ha
-		case leaves[a.Name] != leaves[b.Name]:
-			return leaves[a.Name] < leaves[b.Name]
-		case v.otherCollations(a.Name) != v.otherCollations(b.Name):
-			return v.otherCollations(b.Name)
-		case a.Priority != b.Priority:
-			return a.Priority > b.Priority
+		case leaves[a] != leaves[b]:
+			return leaves[a] < leaves[b]
 		}
-		return a.Name < b.Name
+		order, _ := v.equals(a, b)
+		return order < 0
 	})
 }
 

@@ -86,7 +86,14 @@ func (v *clusterView) logSigns(name string, r *health.Member) {
 	if v.against(name, r) != "" {
 		return
 	}
-	var found []string
+	if found := signs(r); len(found) > 0 {
+		v.problem(health.DamageReported, name, strings.Join(found, "; ")+". `mainstay integrity check "+name+
+			" --depth structure` tests it", false)
+	}
+}
+
+// signs are what speaks against a member's data without a check of it.
+func signs(r *health.Member) (found []string) {
 	if s := r.Log.Sign(health.SignOfDamage); s != nil {
 		found = append(found, "PostgreSQL's log reports damaged data, "+s.String())
 	}
@@ -96,10 +103,7 @@ func (v *clusterView) logSigns(name string, r *health.Member) {
 	if len(r.ShortFiles) > 0 {
 		found = append(found, "files contradict the catalog: "+strings.Join(r.ShortFiles, ", "))
 	}
-	if len(found) > 0 {
-		v.problem(health.DamageReported, name, strings.Join(found, "; ")+". `mainstay integrity check "+name+
-			" --depth structure` tests it", false)
-	}
+	return found
 }
 
 // otherCollations tells whether a member's indexes on text may be wrong once it leads.

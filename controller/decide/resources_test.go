@@ -259,3 +259,45 @@ func TestTablespaceMissingNamesTheHost(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestCleanestLeads: of members that are as advanced, one that something speaks against comes last, before any priority; of those that are
+// equal otherwise, the one whose files were found clean most recently comes first. More WAL counts before either.
+func TestCleanestLeads(t *testing.T) {
+	clean := func(age time.Duration) *health.Scan {
+		return &health.Scan{Complete: true, Checksums: true, AgeMS: age.Milliseconds()}
+	}
+	for name, c := range map[string]struct {
+		scan2, scan3 *health.Scan
+		change       func(m2 *health.Member, priority *int)
+		want         string
+		why          Code // of the other
+	}{
+		"nothing is known":      {nil, nil, nil, "m2", laterByName},
+		"one was found clean":   {nil, clean(time.Hour), nil, "m3", cleanEarlier},
+		"one more recently":     {clean(time.Hour), clean(time.Minute), nil, "m3", cleanEarlier},
+		"a scan found damage":   {clean(time.Hour), &health.Scan{Complete: true, Checksums: true, Findings: 1}, nil, "m2", cleanEarlier},
+		"priority counts more":  {nil, clean(time.Hour), func(_ *health.Member, priority *int) { *priority = 9 }, "m2", lowerPriority},
+		"its log speaks":        {nil, nil, func(m2 *health.Member, _ *int) { m2.Log = saying(health.SignOfDamage) }, "m3", dataInDoubt},
+		"it is more advanced":   {nil, clean(time.Hour), func(m2 *health.Member, _ *int) { m2.Position += 100 }, "m2", behind},
+		"doubt before priority": {nil, nil, func(m2 *health.Member, p *int) { m2.ShortFiles, *p = []string{"base/5/1"}, 9 }, "m3", dataInDoubt},
+	} {
+		st := well(t, 1, far)
+		st.members["m2"].Scan, st.members["m3"].Scan = c.scan2, c.scan3
+		if c.change != nil {
+			c.change(st.members["m2"], &st.conf().Member("m2").Priority)
+		}
+		st.later(0)
+		to, bad := CheckSwitchover(st.input(), "feed", "")
+		if c.why != behind && (to != c.want || len(bad) > 0) {
+			t.Errorf("%s: a switchover goes to %q, %v", name, to, bad)
+		}
+		st.crash()
+		st.later(0)
+		st.commits()
+		st.seal("m2", "m3")
+		other := map[string]string{"m2": "m3", "m3": "m2"}[c.want]
+		if ch := st.look().choose(); ch.best != c.want || ch.notChosen[other].Code != c.why {
+			t.Errorf("%s: %s is chosen, %s: %s", name, ch.best, other, ch.notChosen[other])
+		}
+	}
+}

@@ -135,6 +135,8 @@ var (
 	behind           = Code{"Behind", "{number} bytes behind {other}"}
 	otherSite        = Code{"OtherSite", "as advanced as {other}, but on another site than the primary was"}
 	otherCollations  = Code{"OtherCollations", "as advanced as {other}, but its host has another version of libc or ICU"}
+	dataInDoubt      = Code{"DataInDoubt", "as advanced as {other}, but something speaks against its data"}
+	cleanEarlier     = Code{"CleanEarlier", "as advanced as {other}, whose files were found clean more recently"}
 	lowerPriority    = Code{"LowerPriority", "as advanced as {other}, of lower priority"}
 	laterByName      = Code{"LaterByName", "as advanced as {other}, which comes first by name"}
 	lessPreferred    = Code{"LessPreferred", "as advanced as {other}, which is preferred"}

@@ -13,10 +13,13 @@ type Candidate struct {
 	Position platform.LSN
 	Home     bool // on the old primary's site
 	Priority int
+	// Doubted: a comparison speaks against its data, and excludes no member. Clean: a scan of its files has found nothing.
+	Doubted, Clean bool
 }
 
-// before is the order of choice: most advanced, then the site, then priority, then name; all members order text
-// alike. With acks 0 it bounds the loss (S2).
+// before is the order of choice: most advanced, then the site, then data that is not in doubt, priority, data found clean, name; all
+// members order text alike. With acks 0 it bounds the loss (S2). Where one is in doubt neither is before the other here, nor where a scan
+// alone could tell them apart: what was found a moment ago, or has just ended, may not have been heard.
 func (a Candidate) before(b Candidate) bool {
 	switch {
 	case a.Timeline != b.Timeline:
@@ -25,8 +28,12 @@ func (a Candidate) before(b Candidate) bool {
 		return a.Position > b.Position
 	case a.Home != b.Home:
 		return a.Home
+	case a.Doubted || b.Doubted:
+		return false
 	case a.Priority != b.Priority:
 		return a.Priority > b.Priority
+	case a.Clean || b.Clean:
+		return false
 	}
 	return a.Name < b.Name
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/state"
@@ -139,7 +140,15 @@ func (c *cluster) candidate(m *supervisor, was *state.Cluster) invariant.Candida
 	home := c.conf().Member(was.Primary).Host
 	p := c.w.raft.top().Platform
 	return invariant.Candidate{Name: m.name, Timeline: m.pg.timeline(), Position: m.pg.end(), Home: p.SiteOf(conf.Host) == p.SiteOf(home),
-		Priority: conf.Priority}
+		Priority: conf.Priority, Doubted: c.accused(m, was), Clean: m.scanned != ""}
+}
+
+// accused tells whether a comparison that some member's agent has made speaks against a member's data.
+func (c *cluster) accused(m *supervisor, was *state.Cluster) bool {
+	return slices.ContainsFunc(c.members, func(by *supervisor) bool {
+		_, why := by.compared.Accuses(m.name, was.Members[m.name].Incarnation)
+		return why != ""
+	})
 }
 
 // passedOver are the members that might have been chosen: sealed, with a known position on the old primary's timeline.
