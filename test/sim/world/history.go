@@ -116,7 +116,7 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 		w.counts["restart in place"]++
 	case p.Clean && chosen.pg.present && !chosen.replaced(): // its disk may be lost since it was heard
 		c.check.HandedOver(w.now, old.name, chosen.name, missing(old.pg, chosen.pg))
-	case was.Attempt.To == "" && !p.Clean && !c.check.Excused() && chosen.pg.present:
+	case was.Attempt.To == "" && !p.Clean && !c.check.Excused() && chosen.pg.present && !chosen.replaced():
 		c.check.Chosen(w.now, c.candidate(chosen, was), c.passedOver(chosen, was, p))
 	}
 }
