@@ -135,6 +135,17 @@ func (l *lookSession) prove(ctx context.Context, pg *postgres.Server) error {
 	return err
 }
 
+// readAnew takes over what a kept session may be asked again. What a new connection alone proves stays, such as
+// synchronous_standby_names in force, and what does not change while a server runs.
+func readAnew(status *postgres.Status, s postgres.Status) {
+	status.PendingRestart, status.Unusable, status.Timeline, status.Oldest = s.PendingRestart, s.Unusable, s.Timeline, s.Oldest
+	status.Damage, status.Damaged = s.Damage, s.Damaged
+	status.UserSlots, status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
+	status.Archiver, status.Collations, status.IOWorkers = s.Archiver, s.Collations, s.IOWorkers
+	status.AlterSystemOff, status.Wanted, status.InForce, status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots
+	status.Last = s.Last
+}
+
 // look reads the values that change often from the session; err is nil if it has answered. A silent session proves nothing: a new
 // connection is tried beside it, and replaces it if that is answered.
 func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bool, err error) {
@@ -173,12 +184,7 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 	if everything {
 		l.full = boottime.Now()
 		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
-		l.status.PendingRestart, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.Timeline, s.Oldest
-		l.status.Damage, l.status.Damaged = s.Damage, s.Damaged
-		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
-		l.status.Archiver, l.status.Collations, l.status.IOWorkers = s.Archiver, s.Collations, s.IOWorkers
-		l.status.AlterSystemOff, l.status.Wanted, l.status.InForce, l.status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots
-		l.status.Last = s.Last
+		readAnew(&l.status, s)
 	}
 	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo
 	l.status = l.status.Refresh(moving)
