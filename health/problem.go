@@ -58,6 +58,11 @@ const (
 	ReplicaFrozen       Kind = "ReplicaFrozen"
 	ReplayNotFrozen     Kind = "ReplayNotFrozen"
 	DataSuspect         Kind = "DataSuspect"
+	BackupBad           Kind = "BackupBad"
+	BackupOverdue       Kind = "BackupOverdue"
+	ArchiveGap          Kind = "ArchiveGap"
+	ArchiveBehind       Kind = "ArchiveBehind"
+	RestoreUntested     Kind = "RestoreUntested"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster or one of its members, an app or one of

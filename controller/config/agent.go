@@ -24,6 +24,7 @@ type Agent struct {
 	Cgroup      string                   // automatic (default) or off
 	Quarantine  Quarantine
 	Integrity   Integrity
+	Backup      Backup
 	Watchdog    Watchdog
 	Log         Log
 }
@@ -87,12 +88,16 @@ func LoadAgent(path string) (Agent, error) {
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
 			{"integrity", l.section(field{"every", l.every(&a.Integrity.Every, dailySpan)}, field{"rate", l.integer(&a.Integrity.Rate)})},
+			{"backup", l.backup(&a.Backup)},
 			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}
 	}, func(l *local) { l.agent(&a) })
 	if err != nil {
 		return Agent{}, err
+	}
+	if a.Backup.Staging == "" {
+		a.Backup.Staging = filepath.Join(a.Data, "backup")
 	}
 	return a, nil
 }
@@ -143,6 +148,7 @@ func (l *local) agent(a *Agent) {
 	}
 	oneOf(l.report, root.field("cgroup"), a.Cgroup, "automatic", "off")
 	l.checkIntegrity(root.field("integrity"), a.Integrity)
+	l.checkBackup(root.field("backup"), a.Backup)
 	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
 		l.add(root.field("watchdog").field("device"), quote(d)+" is not a device below /dev", "write its path, such as /dev/watchdog1")
 	}

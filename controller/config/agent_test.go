@@ -52,7 +52,7 @@ func TestLoadAgent(t *testing.T) {
 				Environment: map[string]string{"TZ": "UTC", "N": "2"}, Stop: 3 * time.Second},
 		},
 		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Integrity: Integrity{12 * time.Hour, 50},
-		Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
+		Backup: Backup{Staging: in("agent/backup")}, Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

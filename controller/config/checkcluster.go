@@ -50,6 +50,7 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 		oneOf(c.report, at.field("base-backups"), k.BaseBackups, platform.EndBackups, platform.AwaitBackups)
 	}
 	c.checkSchedule(at.field("integrity"), k.Integrity)
+	c.backupPlan(at.field("backup"), k.Backup)
 	c.leaseWatched(at.field("lease"), k)
 }
 

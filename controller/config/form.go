@@ -46,7 +46,7 @@ func clusterForm(c platform.Cluster) []setting {
 		incomplete = "{accept: " + span(f.AcceptAfter) + "}"
 	}
 	d := c.Durability
-	return []setting{
+	return append([]setting{
 		{"name", scalar(c.Name), false},
 		{"tier", scalar(c.Tier), c.Tier == ""},
 		{"durability.acks", strconv.Itoa(d.Acks), false},
@@ -62,7 +62,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"base-backups", string(cmp.Or(c.BaseBackups, platform.EndBackups)), c.BaseBackups == ""},
 		checkForm("integrity.compare", c.Integrity.Plan(platform.CheckCompare)),
 		checkForm("integrity.structure", c.Integrity.Plan(platform.CheckStructure)),
-	}
+	}, backupForm(c.Backup)...)
 }
 
 func memberForm(m platform.Member) []setting {

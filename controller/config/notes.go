@@ -98,7 +98,7 @@ var clusterNotes = notes[platform.Cluster]{
 			}
 			return "a switchover names the base backups that it ends, and continues"
 		}
-		return ""
+		return backupNote(key, new)
 	},
 }
 

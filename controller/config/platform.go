@@ -116,6 +116,7 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"slots-left-behind", word(r, &c.SlotsLeft)},
 		field{"base-backups", word(r, &c.BaseBackups)},
 		field{"integrity", r.integrity(c)},
+		field{"backup", r.backup(&c.Backup)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default is stored as "", so that controllers of an earlier build can read it

@@ -28,7 +28,7 @@ type Input struct {
 	// Conditions measures how long a condition has held for this leader.
 	Conditions *Conditions
 	Now        time.Duration // the leader's CLOCK_BOOTTIME
-	Wall       time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
+	Wall       time.Time     // its wall clock: for records, the expiry of a pause and when backups are due, nothing else
 }
 
 // At is the wall clock as records have it, RFC 3339.
@@ -92,6 +92,7 @@ func Next(in Input) Decision {
 	}
 	apps(in, &d)
 	siteChange(in, &d)
+	backups(in, &d)
 	return d
 }
 

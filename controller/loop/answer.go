@@ -39,12 +39,15 @@ func (c *Core) answer(r *health.Report, of news, now time.Duration) *wire.Report
 				continue
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
-			c.others(conf, of).addTo(a)
+			c.others(conf, of, now).addTo(a)
 			if by, order := decide.CheckOrder(decide.Input{State: c.state, View: c.view, Now: now}, conf.Name); by == m.Name {
 				if a.Checks == nil {
 					a.Checks = map[string]platform.CheckOrder{}
 				}
 				a.Checks[m.Name] = order
+			}
+			if order, any := decide.BackupOrder(decide.Input{State: c.state, View: c.view, Now: now}, conf.Name, m.Name); any {
+				a.Backups = with(a.Backups, map[string]platform.BackupOrder{m.Name: order})
 			}
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
@@ -159,15 +162,16 @@ type clusterNews struct {
 	failoverSlots []string
 	tablespaces   []health.Tablespace
 	archived      platform.LSN
+	keptFrom      platform.LSN
 	positions     map[string]platform.LSN
 	peers         map[string]platform.Peer
 }
 
-func (c *Core) others(conf *platform.Cluster, of news) *clusterNews {
+func (c *Core) others(conf *platform.Cluster, of news, now time.Duration) *clusterNews {
 	if n := of[conf.Name]; n != nil {
 		return n
 	}
-	n := &clusterNews{cluster: conf.Name}
+	n := &clusterNews{cluster: conf.Name, keptFrom: decide.KeptFrom(decide.Input{State: c.state, View: c.view, Now: now}, conf.Name)}
 	of[conf.Name] = n
 	cl := c.state.Clusters[conf.Name]
 	for i := range conf.Members {
@@ -208,6 +212,9 @@ func (n *clusterNews) addTo(a *wire.ReportAnswer) {
 	}
 	if n.archived != 0 {
 		a.Archived = with(a.Archived, map[string]platform.LSN{n.cluster: n.archived})
+	}
+	if n.keptFrom != 0 {
+		a.KeptFrom = with(a.KeptFrom, map[string]platform.LSN{n.cluster: n.keptFrom})
 	}
 	a.Positions, a.Peers = with(a.Positions, n.positions), with(a.Peers, n.peers)
 }

@@ -53,6 +53,6 @@ func ExampleNext() {
 	// promote: primary of epoch 1.2 on timeline 2
 	// load-set: durability set ANY 1 ("m1_4","m3_3")
 	// open: epoch 1.2
-	// slots: a slot for every other member
+	// slots: a slot for every other member, and for the archive
 	// converged
 }

@@ -156,13 +156,16 @@ func (in *Input) leading() Act {
 		return in.act(EndSenders, "WAL senders with an older configuration release commits after too few acknowledgements")
 	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
 		return in.act(Checkpoint, "before the planned stop")
-	case missing(in.Seen.Slots, g.OtherMembers) || len(in.Seen.Strays) > 0:
-		return in.act(Slots, "a slot for every other member")
+	case missing(in.Seen.Slots, g.SlotOwners()) || len(in.Seen.Strays) > 0:
+		return in.act(Slots, slotsWhy)
 	case in.Seen.Unwritten:
 		return in.act(LoadSet, unwrittenWhy)
 	}
 	return in.wait("")
 }
+
+// slotsWhy is why Slots is done.
+const slotsWhy = "a slot for every other member, and for the archive"
 
 const unwrittenWhy = "the user's configuration files ask for higher values than Mainstay's"
 

@@ -207,8 +207,8 @@ func (in *Input) mayReceive() bool {
 }
 
 func (in *Input) upkeep() Act {
-	if missing(in.Seen.Slots, in.Goal.OtherMembers) || len(in.Seen.Strays) > 0 {
-		return in.act(Slots, "a slot for every other member")
+	if missing(in.Seen.Slots, in.Goal.SlotOwners()) || len(in.Seen.Strays) > 0 {
+		return in.act(Slots, slotsWhy)
 	}
 	if in.Seen.Unwritten {
 		return in.act(Settings, unwrittenWhy)

@@ -1,6 +1,9 @@
 package platform
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // GoalKind names what the controllers want a member to be.
 type GoalKind string
@@ -68,6 +71,8 @@ type Goal struct {
 	Lease          time.Duration `json:"lease,omitempty"`
 	// OtherMembers names the other members, each of which gets a physical slot here.
 	OtherMembers []string `json:"slots,omitempty"`
+	// Archive: the cluster's WAL is archived from one of its members, so that each keeps what is not yet archived, by a slot of ArchiveOwner.
+	Archive bool `json:"archive,omitempty"`
 	// Checkpoint asks a primary for a CHECKPOINT tagged with this attempt, before a planned stop.
 	Checkpoint Epoch `json:"checkpoint,omitzero"`
 	// Clean asks for a bounded clean stop (a switchover) instead of an immediate one.
@@ -76,6 +81,17 @@ type Goal struct {
 	Paused bool `json:"paused,omitempty"`
 	// Watchdog is what the member asks of the watchdog of its host; nil for off.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
+}
+
+// ArchiveOwner owns the slot of a cluster's archive. It is no member's name.
+const ArchiveOwner = "_archive"
+
+// SlotOwners are the other members, and the archive: each has a physical slot on this member.
+func (g *Goal) SlotOwners() []string {
+	if !g.Archive {
+		return g.OtherMembers
+	}
+	return append(slices.Clip(g.OtherMembers), ArchiveOwner)
 }
 
 // Watchdog is one member's requirement of its host's watchdog. Of several, the strongest mode and the shortest timeout apply.

@@ -44,6 +44,8 @@ type Cluster struct {
 	BaseBackups BaseBackups `json:"baseBackups,omitempty"`
 	// Integrity is when the data of its members is checked in depth; nil for never.
 	Integrity *CheckSchedule `json:"integrity,omitempty"`
+	// Backup is how its backups are made; nil for none.
+	Backup *BackupPlan `json:"backup,omitempty"`
 }
 
 // Member is one PostgreSQL instance of a cluster, on one host.

@@ -22,10 +22,10 @@ const slotPrefix = "mainstay_"
 // maxUserSlots is how many slots of its user's a Status names.
 const maxUserSlots = health.MaxSlots
 
-var plainSlot = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
+var plainSlot = regexp.MustCompile(`^_?[a-z0-9-]{1,50}$`)
 
-// SlotName is the name of a member's slot on every other member: feed-e1 has mainstay_feed_e1. A name that does not map
-// one to one into a slot's letters gets a few of its hash as well.
+// SlotName is the name of a member's slot on every other member: feed-e1 has mainstay_feed_e1 (platform.ArchiveOwner has
+// mainstay__archive). A name that does not map one to one into a slot's letters gets a few of its hash as well.
 func SlotName(member string) string {
 	name := slotPrefix + strings.Map(func(r rune) rune {
 		switch {

@@ -46,6 +46,8 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyUnfence(c)
 	case c.Unfenced != nil:
 		err = next.applyUnfenced(c.Unfenced)
+	case c.Backups != nil:
+		err = next.applyBackups(c)
 	default:
 		err = next.applyCluster(c)
 	}

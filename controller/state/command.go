@@ -52,19 +52,22 @@ type Command struct {
 	Judge         *Judge            `json:"judge,omitempty"`
 	Freeze        *FreezeMember     `json:"freeze,omitempty"`
 	Mend          *MendPage         `json:"mend,omitempty"`
+	Backups       *ChangeBackups    `json:"backups,omitempty"`
 }
 
 // Barrier changes nothing: it shows that its term's leader still leads when it is committed (L1).
 type Barrier struct{}
 
-// Subject is the cluster, app or site switchover that a command changes. A leader has at most one decided command in flight for
-// each.
+// Subject is the cluster, its backups, the app or the site switchover that a command changes. A leader has at most one decided command in
+// flight for each.
 func (c Command) Subject() string {
 	switch {
 	case c.App != nil:
 		return "app " + c.App.App
 	case c.BeginSite != nil || c.StepSite != nil || c.HookAnswered != nil:
 		return "site switchover"
+	case c.Backups != nil:
+		return "backups of " + c.Cluster
 	}
 	return c.Cluster
 }

@@ -49,6 +49,8 @@ type State struct {
 	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is cut, or will be, by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
+	// Backups are the catalogues of backups, by cluster. A cluster's outlives its removal.
+	Backups map[string]*Backups `json:"backups,omitempty"`
 
 	changed uint64 // the log index of the last command that may have changed more than Index
 }

@@ -187,7 +187,7 @@ func (m *actor) kill() error {
 
 func slotNames(goal platform.Goal) []string {
 	var names []string
-	for _, other := range goal.OtherMembers {
+	for _, other := range goal.SlotOwners() {
 		names = append(names, postgres.SlotName(other))
 	}
 	return names

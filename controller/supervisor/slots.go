@@ -12,7 +12,7 @@ import (
 // slotsOf names the members that have a slot here, and Mainstay's slots that belong to none of the goal's members.
 func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []string) {
 	owners := map[string]string{}
-	for _, other := range goal.OtherMembers {
+	for _, other := range goal.SlotOwners() {
 		owners[postgres.SlotName(other)] = other
 	}
 	for _, slot := range slots {

@@ -175,16 +175,19 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	}
 }
 
-// advance moves the idle slot for each other member to that member's position, so that only the WAL it may still need from here is
-// kept.
+// advance moves the idle slot for each other member to that member's position, and that of the archive to what every target holds, so that
+// only the WAL that may still be needed from here is kept.
 func (m *prober) advance(ctx context.Context, pg *postgres.Server, goal platform.Goal, own platform.LSN) {
 	m.mu.Lock()
-	others := m.told.others.Positions
+	others, archived := m.told.others.Positions, m.told.others.KeptFrom
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	for _, other := range goal.OtherMembers {
+	for _, other := range goal.SlotOwners() {
 		at := min(others[other], own)
+		if other == platform.ArchiveOwner {
+			at = min(archived, own)
+		}
 		if at == 0 {
 			continue
 		}

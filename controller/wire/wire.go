@@ -49,6 +49,10 @@ type ReportAnswer struct {
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
 	// Archived is, by cluster, the position up to which its primary has archived WAL. After a failover the new primary archives the rest.
 	Archived map[string]platform.LSN `json:"archived,omitempty"`
+	// KeptFrom is, by cluster, where the WAL begins that every member keeps for the archive: every target holds what is before.
+	KeptFrom map[string]platform.LSN `json:"keptFrom,omitempty"`
+	// Backups are the orders for backups, by the member whose agent obeys them.
+	Backups map[string]platform.BackupOrder `json:"backups,omitempty"`
 	// Tablespaces are, by cluster, those of its primary: the replicas' hosts need the same folders.
 	Tablespaces map[string][]health.Tablespace `json:"tablespaces,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member, to ask for promises (L5).

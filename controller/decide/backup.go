@@ -1,0 +1,433 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+const (
+	// backupRetry is the longest pause after work for backups that has failed.
+	backupRetry = 10 * time.Minute
+	// backupSilence is how long an agent with such work may be silent: it may continue without being heard.
+	backupSilence = 10 * time.Minute
+	// archiveLate is how long WAL may wait for the archive before that is a problem.
+	archiveLate = 5 * time.Minute
+)
+
+// backupView is one cluster's backups as the leader sees them. No decision about the primary depends on them.
+type backupView struct {
+	clusterView
+	plan *platform.BackupPlan // nil if the platform file asks for none
+	b    *state.Backups
+}
+
+func viewBackups(in Input, cluster string, d *Decision) *backupView {
+	conf, c := in.State.ClusterConfig(cluster), in.State.Clusters[cluster]
+	if conf == nil || c == nil {
+		return nil
+	}
+	return &backupView{clusterView: clusterView{Input: in, c: c, conf: conf, decision: d}, plan: conf.Backup, b: in.State.BackupsOf(cluster)}
+}
+
+// backups decides about the backups of every cluster, one command each.
+func backups(in Input, d *Decision) {
+	for i := range in.State.Platform.Clusters {
+		conf := &in.State.Platform.Clusters[i]
+		if conf.Backup == nil && in.State.BackupsOf(conf.Name).Job == nil { // the common case
+			continue
+		}
+		v := viewBackups(in, conf.Name, d)
+		if v == nil {
+			continue
+		}
+		if in.Survey && v.plan != nil {
+			v.backupProblems()
+		}
+		if change := v.next(); change != nil {
+			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), Cluster: conf.Name, Version: v.b.Version, Backups: change})
+		}
+	}
+}
+
+func (v *backupView) next() *state.ChangeBackups {
+	if j := v.b.Job; j != nil {
+		return v.endJob(j)
+	}
+	if v.heldBackups() != "" || v.Now-v.View.Since < checksSettle {
+		return nil
+	}
+	member, _ := v.backupMember()
+	if member == "" {
+		return nil
+	}
+	begin := func(j platform.BackupJob) *state.ChangeBackups {
+		j.Member = member
+		return &state.ChangeBackups{Begin: &j}
+	}
+	if id := v.expired(); id != "" && v.pauseAfter(platform.BackupRemove, 0) == 0 {
+		return begin(platform.BackupJob{Work: platform.BackupRemove, Backup: id})
+	}
+	if v.plan.Every > 0 && v.pauseAfter(platform.BackupMake, v.plan.Every) == 0 {
+		return begin(platform.BackupJob{Work: platform.BackupMake, Base: v.base()})
+	}
+	if newest := v.b.Newest(); newest != nil && v.plan.TestEvery > 0 && v.pauseAfter(platform.BackupTest, v.plan.TestEvery) == 0 {
+		return begin(platform.BackupJob{Work: platform.BackupTest, Backup: newest.ID, Target: v.testTarget(newest)})
+	}
+	return nil
+}
+
+// endJob ends work whose agent has told how it ended, or cannot tell any more.
+func (v *backupView) endJob(j *platform.BackupJob) *state.ChangeBackups {
+	failed := func(format string, args ...any) *state.ChangeBackups {
+		return &state.ChangeBackups{Ended: j.Number, Outcome: fmt.Sprintf(format, args...)}
+	}
+	m := v.conf.Member(j.Member)
+	if m == nil {
+		return failed("member %s was removed from the platform", j.Member)
+	}
+	r := v.known(j.Member)
+	if r != nil && r.Backups != nil && r.Backups.Ended != nil && r.Backups.Ended.Number == j.Number {
+		e := r.Backups.Ended
+		return &state.ChangeBackups{Ended: j.Number, Done: e.Done, Outcome: e.Outcome, Record: e.Record, Test: e.Test}
+	}
+	silence := min(v.View.Silence(m.Host, v.Now), v.Now-v.View.Since)
+	switch {
+	case silence > backupSilence:
+		return failed("the agent of %s has been silent for %s", j.Member, silence.Round(time.Second))
+	case r != nil && r.Backups == nil:
+		return failed("the agent of %s is of a version that makes no backups", j.Member)
+	case v.plan == nil && !j.Cancel:
+		return &state.ChangeBackups{Cancel: j.Number}
+	}
+	return nil
+}
+
+// heldBackups is why no work for backups continues; "" for nothing.
+func (v *backupView) heldBackups() string {
+	return (&checkView{clusterView: v.clusterView}).held()
+}
+
+// backupMember is the member whose agent works for backups next: a replica whose files were found clean most recently, or the primary
+// where no replica can. Where none can, it is "", with the reasons.
+func (v *backupView) backupMember() (name string, why []string) {
+	able := []string{}
+	for _, name := range v.replicas() {
+		if against := v.cannotBackUp(name); against == "" {
+			able = append(able, name)
+		} else {
+			why = append(why, name+": "+against)
+		}
+	}
+	slices.SortStableFunc(able, func(a, b string) int {
+		return cmp.Or(falseFirst(v.doubted(a), v.doubted(b)), v.cleaner(a, b), cmp.Compare(a, b))
+	})
+	if len(able) > 0 {
+		return able[0], nil
+	}
+	against := v.cannotBackUp(v.c.Primary)
+	if against == "" {
+		return v.c.Primary, nil
+	}
+	return "", append(why, v.c.Primary+": "+against)
+}
+
+// cannotBackUp is why a member's agent cannot work for backups; "" if it can.
+func (v *backupView) cannotBackUp(name string) string {
+	r, m := v.fresh(name), v.c.Members[name]
+	conf := v.conf.Member(name)
+	if conf == nil || m == nil {
+		return "it is no member"
+	}
+	missing, why := "", ""
+	if r != nil {
+		missing, why = r.Backups.Has(v.plan.Targets)
+	}
+	switch {
+	case r == nil:
+		return "its agent is silent"
+	case conf.Leaving:
+		return "it was removed from the platform"
+	case r.Process != health.ProcessRunning:
+		return "it does not run"
+	case name != v.c.Primary && !r.Streams():
+		return "it does not stream"
+	case m.Older || m.Frozen() != nil:
+		return "its data is not that of the cluster's present"
+	case v.against(name, r) != "":
+		return "its data is damaged: " + v.against(name, r)
+	case missing != "":
+		return "target " + missing + ": " + why
+	}
+	return ""
+}
+
+// pauseAfter is how long until work of a kind is due that is done every so often; it is retried earlier where the last one failed. A wall
+// clock that was set back makes it due.
+func (v *backupView) pauseAfter(work platform.BackupWork, every time.Duration) time.Duration {
+	tried, ok := instant(v.b.Tried[work])
+	if !ok || v.Wall.Before(tried) {
+		return 0
+	}
+	if last := v.b.Last; last != nil && last.Job.Work == work && !last.Done {
+		every = backupRetry
+		if v.plan.Every > 0 {
+			every = min(every, v.plan.Every)
+		}
+	}
+	return max(0, every-v.Wall.Sub(tried))
+}
+
+// instant reads a record's wall clock.
+func instant(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, s)
+	return t, err == nil
+}
+
+// base is the backup that the next one is built on, "" for a full one.
+func (v *backupView) base() string {
+	newest := v.b.Newest()
+	if newest == nil || v.plan.Full == 0 {
+		return ""
+	}
+	since, ok := instant(cmp.Or(newest.FullSince, newest.Began))
+	if age := v.Wall.Sub(since); !ok || age < 0 || age >= v.plan.Full {
+		return ""
+	}
+	for _, part := range v.b.Chain(newest.ID) {
+		for _, target := range v.plan.Targets {
+			if !part.At(target) { // the target was added since
+				return ""
+			}
+		}
+	}
+	return newest.ID
+}
+
+// expired is a backup that is kept no longer; "" for none. The newest good ones stay, with all that they are built on.
+func (v *backupView) expired() string {
+	good, kept, oldest := 0, map[string]bool{}, 0
+	for i := len(v.b.Records) - 1; i >= 0 && good < v.plan.Keep; i-- {
+		if r := &v.b.Records[i]; r.Restorable() {
+			good++
+			oldest = i
+			for _, part := range v.b.Chain(r.ID) {
+				kept[part.ID] = true
+			}
+		}
+	}
+	if good < v.plan.Keep {
+		return ""
+	}
+	for i := range oldest {
+		if r := &v.b.Records[i]; len(r.Receipts) > 0 && !kept[r.ID] && v.b.BuiltOn(r.ID) == "" {
+			return r.ID
+		}
+	}
+	return ""
+}
+
+// testTarget is the target from which a restore was tested least recently.
+func (v *backupView) testTarget(newest *platform.Backup) string {
+	last := map[string]string{}
+	for i := range v.b.Records {
+		for _, t := range v.b.Records[i].Tests {
+			last[t.Target] = max(last[t.Target], t.At)
+		}
+	}
+	best := ""
+	for _, name := range v.plan.Targets {
+		if newest.At(name) && (best == "" || last[name] < last[best]) {
+			best = name
+		}
+	}
+	return best
+}
+
+// archiver is the member whose agent archives the cluster's WAL, "" for none. The one that does it continues, as long as it can.
+func (v *backupView) archiver() string {
+	if v.plan == nil || v.plan.NoArchive || v.c.Primary == "" || !v.c.Opened {
+		return ""
+	}
+	for i := range v.conf.Members {
+		name := v.conf.Members[i].Name
+		if r := v.fresh(name); r != nil && r.Backups != nil && r.Backups.Archive != nil && v.cannotBackUp(name) == "" {
+			return name
+		}
+	}
+	name, _ := v.backupMember()
+	return name
+}
+
+// BackupOrder says what the agent of a member does for its cluster's backups. It is sent with answers to reports.
+// It is false for nothing.
+func BackupOrder(in Input, cluster, member string) (order platform.BackupOrder, any bool) {
+	conf := in.State.ClusterConfig(cluster)
+	if conf == nil || conf.Backup == nil && in.State.BackupsOf(cluster).Job == nil { // the common case
+		return order, false
+	}
+	v := viewBackups(in, cluster, &Decision{})
+	if v == nil {
+		return order, false
+	}
+	order = platform.BackupOrder{Hold: v.heldBackups() != ""}
+	if j := v.b.Job; j != nil && j.Member == member {
+		order.Job = j
+		order.Backups = v.b.Chain(cmp.Or(j.Base, j.Backup))
+		order.OldestWAL = v.oldestWAL(j)
+	}
+	order.Archive = v.archiver() == member
+	order.Plan = v.plan
+	return order, order.Job != nil || order.Archive
+}
+
+// oldestWAL is where the WAL begins that a backup needs which stays once the work is done; 0 if none stays, or if no WAL may be removed.
+func (v *backupView) oldestWAL(j *platform.BackupJob) platform.LSN {
+	if j.Work != platform.BackupRemove {
+		return 0
+	}
+	oldest := platform.LSN(0)
+	for i := range v.b.Records {
+		if r := &v.b.Records[i]; r.ID != j.Backup && len(r.Receipts) > 0 && (oldest == 0 || r.Start < oldest) {
+			oldest = r.Start
+		}
+	}
+	return oldest
+}
+
+// KeptFrom is where the WAL begins that every member of a cluster keeps for its archive: every target holds what is before. 0 if that is
+// not known. What an agent has archived of a timeline that was left says nothing about the present one.
+func KeptFrom(in Input, cluster string) platform.LSN {
+	conf, c := in.State.ClusterConfig(cluster), in.State.Clusters[cluster]
+	if conf == nil || conf.Backup == nil || c == nil {
+		return 0
+	}
+	v := viewBackups(in, cluster, &Decision{})
+	if name := v.archiver(); name != "" {
+		if r := v.fresh(name); r != nil && r.Backups != nil && r.Backups.Archive != nil && r.Backups.Archive.Timeline == c.Timeline {
+			return r.Backups.Archive.Until
+		}
+	}
+	return 0
+}
+
+// backupProblems names what is wrong with the cluster's backups.
+func (v *backupView) backupProblems() {
+	newest := v.b.Newest()
+	v.overdue(newest)
+	v.badBackups()
+	if v.plan.TestEvery > 0 && newest != nil {
+		v.untested()
+	}
+	v.archiveProblems()
+}
+
+// late is the age from which something that happens every so often is overdue.
+func late(every time.Duration) time.Duration { return every + every/2 + time.Minute }
+
+func (v *backupView) overdue(newest *platform.Backup) {
+	if v.plan.Every == 0 {
+		return
+	}
+	text := "there is no good backup"
+	if newest != nil {
+		ended, _ := instant(newest.Ended)
+		age := v.Wall.Sub(ended)
+		if age < late(v.plan.Every) {
+			return
+		}
+		text = fmt.Sprintf("the newest good backup, %s, ended %s ago, and one is due every %s", newest.ID, age.Round(time.Second), v.plan.Every)
+	}
+	switch j := v.b.Job; {
+	case j != nil:
+		text += fmt.Sprintf("; %s of %s is running on %s", j.Work, j.Backup, j.Member)
+	case v.b.Last != nil && !v.b.Last.Done:
+		text += fmt.Sprintf("; the last attempt, on %s, failed: %s", v.b.Last.Job.Member, v.b.Last.Outcome)
+	}
+	if _, why := v.backupMember(); len(why) > 0 {
+		text += "; no member can make one: " + strings.Join(why, "; ")
+	} else if held := v.heldBackups(); held != "" {
+		text += "; none begins, because " + held
+	}
+	v.problem(health.BackupOverdue, "", text, false)
+}
+
+// badBackups names the last backup if it is bad, and targets whose last restore test failed.
+func (v *backupView) badBackups() {
+	for i := len(v.b.Records) - 1; i >= 0; i-- {
+		r := &v.b.Records[i]
+		if r.Verdict == platform.BackupBad {
+			v.problem(health.BackupBad, r.Member, r.ID+": "+r.Evidence, false)
+		}
+		if r.Verdict != platform.BackupUnfinished {
+			break
+		}
+	}
+	for _, name := range v.plan.Targets {
+		var last platform.RestoreTest
+		of := ""
+		for i := range v.b.Records {
+			for _, t := range v.b.Records[i].Tests {
+				if t.Target == name && t.At >= last.At {
+					last, of = t, v.b.Records[i].ID
+				}
+			}
+		}
+		if of != "" && !last.Good {
+			v.problem(health.BackupBad, "", fmt.Sprintf("the restore test of %s from %s failed: %s", of, name, last.Detail), false)
+		}
+	}
+}
+
+func (v *backupView) untested() {
+	best := ""
+	for i := range v.b.Records {
+		for _, t := range v.b.Records[i].Tests {
+			if t.Good {
+				best = max(best, t.At)
+			}
+		}
+	}
+	at, ok := instant(best)
+	switch age := v.Wall.Sub(at); {
+	case !ok:
+		v.problem(health.RestoreUntested, "", "no backup has been restored from a target yet", false)
+	case age > late(v.plan.TestEvery):
+		v.problem(health.RestoreUntested, "", fmt.Sprintf("the last restore from a target that succeeded was %s ago, and one is due every %s",
+			age.Round(time.Second), v.plan.TestEvery), false)
+	}
+}
+
+func (v *backupView) archiveProblems() {
+	if v.plan.NoArchive || v.heldBackups() != "" {
+		return
+	}
+	name := v.archiver()
+	if name == "" {
+		_, why := v.backupMember()
+		v.problem(health.ArchiveBehind, "", "no member's agent can archive WAL: "+strings.Join(why, "; "), false)
+		return
+	}
+	r := v.fresh(name)
+	if r == nil || r.Backups == nil || r.Backups.Archive == nil {
+		return // it has just been asked
+	}
+	a := r.Backups.Archive
+	behind := time.Duration(a.BehindMS) * time.Millisecond
+	switch {
+	case len(a.Gaps) > 0:
+		v.problem(health.ArchiveGap, name, strings.Join(a.Gaps, "; "), false)
+	case behind > archiveLate:
+		text := fmt.Sprintf("the targets hold WAL up to %s, the state of %s ago", max(a.Until, a.Partial), behind.Round(time.Second))
+		if a.Trouble != "" {
+			text += ": " + a.Trouble
+		}
+		v.problem(health.ArchiveBehind, name, text, false)
+	}
+}

@@ -1,0 +1,324 @@
+package decide
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+var backupTargets = []string{"vault", "cloud"}
+
+// backedUp is a cluster with a plan whose agents have both targets. The wall clock of the stage's input is fixed.
+func backedUp(t *testing.T, change func(*platform.BackupPlan)) *stage {
+	st := well(t, 1, func(p *platform.Platform) {
+		plan := &platform.BackupPlan{Every: 24 * time.Hour, Full: 168 * time.Hour, Keep: 2, Targets: backupTargets, TestEvery: 168 * time.Hour}
+		if change != nil {
+			change(plan)
+		}
+		p.Clusters[0].Backup = plan
+	})
+	for _, m := range st.members {
+		m.Backups = &health.Backups{Targets: []health.BackupTarget{{Name: "vault", Kind: "directory"}, {Name: "cloud", Kind: "s3"}}}
+	}
+	return st
+}
+
+// ago is a record's wall clock, that long before now.
+func (st *stage) ago(d time.Duration) string {
+	return st.input().Wall.Add(-d).UTC().Format(time.RFC3339)
+}
+
+// backup is the change of backups that is decided now, nil for none.
+func (st *stage) backup() *state.ChangeBackups {
+	st.report()
+	for _, cmd := range Next(st.input()).Commands {
+		if cmd.Backups != nil {
+			return cmd.Backups
+		}
+	}
+	return nil
+}
+
+// commitBackup applies a change of backups at a wall clock.
+func (st *stage) commitBackup(at string, c *state.ChangeBackups) {
+	st.t.Helper()
+	cmd := onFeed(state.Command{Backups: c})
+	cmd.At = at
+	st.apply(cmd)
+}
+
+// made makes a backup that ended that long ago.
+func (st *stage) made(ago time.Duration, r platform.Backup) string {
+	st.t.Helper()
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Begin: &platform.BackupJob{Work: platform.BackupMake, Member: "m2", Base: r.Base}})
+	j := st.s.BackupsOf("feed").Job
+	r.ID, r.Began = j.Backup, st.ago(ago)
+	if r.Verdict == "" {
+		r.Verdict = platform.BackupGood
+		for _, name := range backupTargets {
+			r.Receipts = append(r.Receipts, platform.BackupReceipt{Target: name, Object: "base"})
+		}
+	}
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Ended: j.Number, Done: r.Verdict == platform.BackupGood, Outcome: r.Evidence,
+		Record: &r})
+	return r.ID
+}
+
+// tested makes a restore test that ended that long ago.
+func (st *stage) tested(ago time.Duration, id, target string, good bool) {
+	st.t.Helper()
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Begin: &platform.BackupJob{Work: platform.BackupTest, Member: "m2", Backup: id,
+		Target: target}})
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Ended: st.s.BackupsOf("feed").Job.Number, Done: true,
+		Test: &platform.RestoreTest{Target: target, At: st.ago(ago), Good: good, Detail: "no rows"}})
+}
+
+const hour = time.Hour
+
+// TestBackupsDue: what is begun, when, and by whose agent.
+func TestBackupsDue(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		plan   func(*platform.BackupPlan)
+		change func(*stage)
+		want   platform.BackupJob // the zero value for nothing
+	}{
+		{"the first", nil, func(*stage) {}, platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"only when asked for", func(p *platform.BackupPlan) { p.Every, p.Full = 0, 0 }, func(*stage) {}, platform.BackupJob{}},
+		{"from the replica that was found clean last", nil, func(st *stage) {
+			st.members["m2"].Scan = &health.Scan{Complete: true, Checksums: true, AgeMS: 9}
+			st.members["m3"].Scan = &health.Scan{Complete: true, Checksums: true, AgeMS: 2}
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not from a damaged one", nil, func(st *stage) { st.members["m2"].Damage = "3 bad pages" },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not where a target is missing", nil, func(st *stage) { st.members["m2"].Backups.Targets = st.members["m2"].Backups.Targets[:1] },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not where a target cannot be used", nil, func(st *stage) { st.members["m2"].Backups.Targets[1].Trouble = "is read-only" },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"from the primary where no replica can", nil, func(st *stage) {
+			st.members["m2"].Receiver, st.members["m3"].Backups = nil, nil
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m1"}},
+		{"by nobody", nil, func(st *stage) {
+			for _, m := range st.members {
+				m.Backups = nil
+			}
+		}, platform.BackupJob{}},
+		{"not while the cluster is paused", nil, func(st *stage) {
+			st.apply(onFeed(state.Command{By: "ann", Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Reason: "work"}}}))
+		}, platform.BackupJob{}},
+		{"not yet", nil, func(st *stage) { st.tested(hour, st.made(2*hour, platform.Backup{}), "vault", true) }, platform.BackupJob{}},
+		{"a day later, built on the last", nil, func(st *stage) { st.tested(hour, st.made(24*hour, platform.Backup{}), "vault", true) },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m2", Base: "feed-b1"}},
+		{"a full one after a week", nil, func(st *stage) {
+			id := st.made(169*hour, platform.Backup{})
+			st.tested(hour, st.made(24*hour, platform.Backup{Base: id, FullSince: st.ago(169 * hour)}), "vault", true)
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"a full one where a target lacks the base", nil, func(st *stage) {
+			st.tested(hour, st.made(24*hour, platform.Backup{Verdict: platform.BackupGood,
+				Receipts: []platform.BackupReceipt{{Target: "vault"}}}), "vault", true)
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"not at once after a failure", nil, func(st *stage) { st.made(5*time.Minute, platform.Backup{Verdict: platform.BackupBad}) },
+			platform.BackupJob{}},
+		{"10 minutes after a failure", nil, func(st *stage) { st.made(11*time.Minute, platform.Backup{Verdict: platform.BackupBad}) },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"a clock that was set back", nil, func(st *stage) { st.made(-48*hour, platform.Backup{}) },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"a restore test", nil, func(st *stage) { st.made(hour, platform.Backup{}) },
+			platform.BackupJob{Work: platform.BackupTest, Member: "m2", Backup: "feed-b1", Target: "vault"}},
+		{"of the newest, from the targets in turn", nil, func(st *stage) {
+			st.tested(200*hour, st.made(201*hour, platform.Backup{}), "vault", true)
+			st.made(hour, platform.Backup{})
+		}, platform.BackupJob{Work: platform.BackupTest, Member: "m2", Backup: "feed-b2", Target: "cloud"}},
+		{"the oldest expires", nil, func(st *stage) {
+			for n := range time.Duration(3) {
+				st.tested(hour, st.made((3-n)*hour, platform.Backup{}), "vault", true)
+			}
+		}, platform.BackupJob{Work: platform.BackupRemove, Member: "m2", Backup: "feed-b1"}},
+		{"not one that a kept one is built on", nil, func(st *stage) {
+			id := st.made(4*hour, platform.Backup{})
+			st.made(3*hour, platform.Backup{Base: id})
+			st.made(2*hour, platform.Backup{Base: id})
+			st.tested(hour, "feed-b3", "vault", true)
+		}, platform.BackupJob{}},
+		{"bad ones do not make good ones expire", nil, func(st *stage) {
+			for n := range time.Duration(2) {
+				st.tested(hour, st.made((20-n)*hour, platform.Backup{}), "vault", true)
+			}
+			for n := range time.Duration(3) {
+				st.made((10-n)*time.Minute, platform.Backup{Verdict: platform.BackupBad})
+			}
+		}, platform.BackupJob{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := backedUp(t, c.plan)
+			c.change(st)
+			got := platform.BackupJob{}
+			if b := st.backup(); b != nil && b.Begin != nil {
+				got = *b.Begin
+			} else if b != nil {
+				t.Fatalf("got %+v", b)
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestBackupJobEnds: by what its agent tells, by the agent's silence, and where nobody asks for backups any more.
+func TestBackupJobEnds(t *testing.T) {
+	begun := func(t *testing.T) (*stage, *platform.BackupJob) {
+		st := backedUp(t, nil)
+		st.commitBackup(st.ago(0), st.backup())
+		return st, st.s.BackupsOf("feed").Job
+	}
+	st, j := begun(t)
+	if c := st.backup(); c != nil {
+		t.Fatalf("while it runs: %+v", c)
+	}
+	if order, any := BackupOrder(st.input(), "feed", "m2"); !any || order.Job.Number != j.Number || order.Plan == nil || !order.Archive ||
+		order.Hold {
+		t.Errorf("the order is %+v", order)
+	}
+	if _, any := BackupOrder(st.input(), "feed", "m3"); any {
+		t.Error("the other replica has an order, too")
+	}
+	st.members["m2"].Backups.Ended = &health.BackupEnded{Number: j.Number - 1, Done: true}
+	if c := st.backup(); c != nil {
+		t.Fatalf("the end of another one ended it: %+v", c)
+	}
+	st.members["m2"].Backups.Ended = &health.BackupEnded{Number: j.Number, Outcome: "the disk is full", Record: &platform.Backup{ID: j.Backup}}
+	if c := st.backup(); c == nil || c.Ended != j.Number || c.Done || c.Outcome != "the disk is full" || c.Record.ID != j.Backup {
+		t.Errorf("got %+v", c)
+	}
+
+	st, j = begun(t)
+	st.members["m2"] = nil
+	st.later(backupSilence - time.Second)
+	if c := st.backup(); c != nil {
+		t.Fatalf("after a short silence: %+v", c)
+	}
+	st.later(3 * time.Second)
+	if c := st.backup(); c == nil || c.Ended != j.Number || !strings.Contains(c.Outcome, "silent") {
+		t.Errorf("after a long silence: %+v", c)
+	}
+
+	st, j = begun(t)
+	st.configure(func(c *platform.Cluster) { c.Backup = nil })
+	if c := st.backup(); c == nil || c.Cancel != j.Number {
+		t.Errorf("without a plan: %+v", c)
+	}
+	st.commitBackup(st.ago(0), &state.ChangeBackups{Cancel: j.Number})
+	if order, any := BackupOrder(st.input(), "feed", "m2"); !any || !order.Job.Cancel {
+		t.Errorf("the order is %+v", order)
+	}
+}
+
+// TestArchiver: one agent archives, it continues as long as it can, and what it has archived counts on the present timeline only.
+func TestArchiver(t *testing.T) {
+	st := backedUp(t, nil)
+	archives := func() (names []string) {
+		st.report()
+		for _, name := range []string{"m1", "m2", "m3"} {
+			if order, _ := BackupOrder(st.input(), "feed", name); order.Archive {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	if got := archives(); !slices.Equal(got, []string{"m2"}) {
+		t.Errorf("at first %v archive", got)
+	}
+	st.members["m3"].Backups.Archive = &health.Archiving{Timeline: 1, Until: 700}
+	if got := archives(); !slices.Equal(got, []string{"m3"}) || KeptFrom(st.input(), "feed") != 700 {
+		t.Errorf("once m3 does it, %v archive; WAL is kept from %s", got, KeptFrom(st.input(), "feed"))
+	}
+	st.members["m3"].Backups.Archive.Timeline = 9
+	st.report()
+	if at := KeptFrom(st.input(), "feed"); at != 0 {
+		t.Errorf("of another timeline: WAL is kept from %s", at)
+	}
+	st.members["m3"].Receiver = nil
+	if got := archives(); !slices.Equal(got, []string{"m2"}) {
+		t.Errorf("once m3 does not stream, %v archive", got)
+	}
+	st.configure(func(c *platform.Cluster) {
+		c.Backup = &platform.BackupPlan{Targets: backupTargets, Keep: 1, NoArchive: true}
+	})
+	if got := archives(); len(got) > 0 {
+		t.Errorf("without an archive, %v archive", got)
+	}
+	if g := st.s.GoalOf("feed", "m1"); g.Archive {
+		t.Error("a slot is kept without an archive")
+	}
+}
+
+func TestBackupProblems(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*stage)
+		kind   health.Kind // "" for none
+		says   string
+	}{
+		{"well", func(st *stage) { st.tested(hour, st.made(2*hour, platform.Backup{}), "vault", true) }, "", ""},
+		{"none yet", func(*stage) {}, health.BackupOverdue, "there is no good backup"},
+		{"a late one", func(st *stage) { st.tested(hour, st.made(37*hour, platform.Backup{}), "vault", true) }, health.BackupOverdue,
+			"feed-b1, ended 37h0m0s ago, and one is due every 24h0m0s"},
+		{"it failed", func(st *stage) {
+			st.made(time.Minute, platform.Backup{Verdict: platform.BackupUnfinished, Evidence: "the disk is full"})
+		}, health.BackupOverdue, "the last attempt, on m2, failed: the disk is full"},
+		{"no member can", func(st *stage) {
+			for _, m := range st.members {
+				m.Backups.Targets = nil
+			}
+		}, health.BackupOverdue, "m3: target vault: its agent's file does not define it"},
+		{"a bad one", func(st *stage) {
+			st.made(2*hour, platform.Backup{})
+			st.made(hour, platform.Backup{Verdict: platform.BackupBad, Evidence: "base/5/7 block 3: the checksum is wrong"})
+		}, health.BackupBad, "feed-b2: base/5/7 block 3"},
+		{"a bad copy at a target", func(st *stage) {
+			st.tested(hour, st.made(2*hour, platform.Backup{}), "vault", false)
+			st.tested(hour, st.made(hour, platform.Backup{}), "cloud", true)
+		}, health.BackupBad, "the restore test of feed-b1 from vault failed: no rows"},
+		{"a good one since", func(st *stage) {
+			st.tested(hour, st.made(2*hour, platform.Backup{}), "vault", false)
+			st.tested(time.Minute, st.made(hour, platform.Backup{}), "vault", true)
+		}, "", ""},
+		{"never tested", func(st *stage) { st.made(hour, platform.Backup{}) }, health.RestoreUntested, "no backup has been restored"},
+		{"tested long ago", func(st *stage) {
+			st.tested(260*hour, st.made(261*hour, platform.Backup{}), "vault", true)
+			st.made(hour, platform.Backup{})
+		}, health.RestoreUntested, "260h0m0s ago"},
+		{"a gap", func(st *stage) {
+			st.members["m2"].Backups.Archive = &health.Archiving{Timeline: 1, Gaps: []string{"segment 7 of timeline 1"}}
+		}, health.ArchiveGap, "segment 7"},
+		{"the archive is late", func(st *stage) {
+			st.members["m2"].Backups.Archive = &health.Archiving{Timeline: 1, BehindMS: (6 * time.Minute).Milliseconds(), Trouble: "vault is full"}
+		}, health.ArchiveBehind, "vault is full"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := backedUp(t, nil)
+			c.change(st)
+			st.report()
+			found := false
+			for _, p := range Next(st.input()).Problems {
+				switch {
+				case p.Kind == c.kind && strings.Contains(p.Evidence, c.says):
+					found = true
+				case c.kind == "" && strings.Contains(string(p.Kind), "Backup"), c.kind == "" && p.Kind == health.RestoreUntested:
+					t.Errorf("%s: %s", p.Kind, p.Evidence)
+				case p.Kind == c.kind:
+					t.Errorf("%s says %q", p.Kind, p.Evidence)
+				}
+			}
+			if !found && c.kind != "" {
+				t.Errorf("no %s with %q", c.kind, c.says)
+			}
+		})
+	}
+}

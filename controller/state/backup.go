@@ -1,0 +1,299 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"mainstay/controller/platform"
+)
+
+const (
+	// mostBackups is how many records of each cluster are kept that no target holds: of backups that are bad, unfinished or removed.
+	mostBackups = 100
+	// mostEngine is the largest Backup.Engine that the log takes, in bytes.
+	mostEngine = 64 << 10
+)
+
+// Backups is the catalogue of one cluster's backups. It outlives the cluster's removal, as the backups do. It is replaced, never edited.
+type Backups struct {
+	// Version grows with every change; a command names the version it was decided on.
+	Version uint64 `json:"version"`
+	// Job is the work that runs, nil for none.
+	Job *platform.BackupJob `json:"job,omitempty"`
+	// Records are the backups, the oldest first.
+	Records []platform.Backup `json:"records,omitempty"`
+	// High is the highest number that a backup was given.
+	High uint64 `json:"high,omitempty"`
+	// Last is the last work that has ended, with its outcome; Tried is when the last one of each kind ended (RFC 3339): a wall clock, because
+	// it must outlive leaders and hosts. A clock that was set back makes the next one due at once.
+	Last  *EndedBackupJob                `json:"last,omitempty"`
+	Tried map[platform.BackupWork]string `json:"tried,omitempty"`
+}
+
+// EndedBackupJob is how a piece of work ended.
+type EndedBackupJob struct {
+	Job     platform.BackupJob `json:"job"`
+	Done    bool               `json:"done"`
+	Outcome string             `json:"outcome"` // one sentence
+	At      string             `json:"at"`      // RFC 3339
+}
+
+// BackupsOf is a cluster's catalogue; never nil.
+func (s *State) BackupsOf(cluster string) *Backups {
+	if b := s.Backups[cluster]; b != nil {
+		return b
+	}
+	return &Backups{}
+}
+
+// Record returns the backup of that id, or nil.
+func (b *Backups) Record(id string) *platform.Backup {
+	for i := range b.Records {
+		if b.Records[i].ID == id {
+			return &b.Records[i]
+		}
+	}
+	return nil
+}
+
+// Newest is the newest backup that may be restored, or nil.
+func (b *Backups) Newest() *platform.Backup {
+	for i := len(b.Records) - 1; i >= 0; i-- {
+		if b.Records[i].Restorable() {
+			return &b.Records[i]
+		}
+	}
+	return nil
+}
+
+// Chain are the backup of that id and all that it is built on, the full one first; nil if one of them is not there.
+func (b *Backups) Chain(id string) []platform.Backup {
+	var chain []platform.Backup
+	for id != "" {
+		r := b.Record(id)
+		if r == nil || len(chain) == len(b.Records) {
+			return nil
+		}
+		chain = append(chain, *r)
+		id = r.Base
+	}
+	slices.Reverse(chain)
+	return chain
+}
+
+// BuiltOn is a backup at a target that is built on the one of that id, "" for none.
+func (b *Backups) BuiltOn(id string) string {
+	for i := range b.Records {
+		if r := &b.Records[i]; r.Base == id && r.Removed == "" && len(r.Receipts) > 0 {
+			return r.ID
+		}
+	}
+	return ""
+}
+
+// ChangeBackups begins a piece of work for backups, ends it, or cancels it.
+type ChangeBackups struct {
+	// Begin is the work. Its number and, where a backup is made, the id are given by Apply.
+	Begin *platform.BackupJob `json:"begin,omitempty"`
+	// Ended is the number of the one that has ended, Done whether it did what it was for, and Outcome one sentence about it. Record is the
+	// backup that was made, or that a part of was, and Test what a restore test has shown.
+	Ended   uint64                `json:"ended,omitempty"`
+	Done    bool                  `json:"done,omitempty"`
+	Outcome string                `json:"outcome,omitempty"`
+	Record  *platform.Backup      `json:"record,omitempty"`
+	Test    *platform.RestoreTest `json:"test,omitempty"`
+	// Cancel is the number of the one to cancel.
+	Cancel uint64 `json:"cancel,omitempty"`
+}
+
+func (s *State) applyBackups(cmd Command) error {
+	if s.PlatformID == "" {
+		return errors.New("the controllers are not initialised; run `mainstay controllers init`")
+	}
+	old := s.BackupsOf(cmd.Cluster)
+	if cmd.Version != 0 && cmd.Version != old.Version {
+		return fmt.Errorf("%w (backups of %s: version %d, now %d)", ErrMoved, cmd.Cluster, cmd.Version, old.Version)
+	}
+	next := *old
+	next.Records = slices.Clone(old.Records)
+	var err error
+	switch c := cmd.Backups; {
+	case c.Begin != nil:
+		err = next.begin(s, cmd)
+	case c.Ended != 0:
+		err = next.ended(cmd)
+	case c.Cancel != 0:
+		err = next.cancel(cmd)
+	default:
+		err = errors.New("a change of backups begins, ends or cancels work")
+	}
+	if err != nil {
+		return err
+	}
+	next.Version++
+	all := make(map[string]*Backups, len(s.Backups)+1)
+	for name, b := range s.Backups {
+		all[name] = b
+	}
+	all[cmd.Cluster] = &next
+	s.Backups = all
+	return nil
+}
+
+func (b *Backups) begin(s *State, cmd Command) error {
+	j := *cmd.Backups.Begin
+	conf := s.ClusterConfig(cmd.Cluster)
+	switch {
+	case conf == nil:
+		return fmt.Errorf("there is no cluster %q; `mainstay status` lists them", cmd.Cluster)
+	case conf.Backup == nil:
+		return fmt.Errorf("cluster %s has no backup section in the platform file: it names the targets", cmd.Cluster)
+	case conf.Member(j.Member) == nil:
+		return fmt.Errorf("cluster %s has no member %s", cmd.Cluster, j.Member)
+	case b.Job != nil:
+		return fmt.Errorf("%s of %s is running for cluster %s (by %s): wait for its end, or cancel it with `mainstay backup cancel %[3]s`",
+			b.Job.Work, b.Job.Backup, cmd.Cluster, b.Job.By)
+	}
+	j.Number, j.By, j.Since, j.Cancel = s.Index, cmd.By, cmd.At, false
+	if j.Work == platform.BackupMake {
+		b.High++
+		j.Backup = fmt.Sprintf("%s-b%d", cmd.Cluster, b.High)
+		if base := b.Record(j.Base); j.Base != "" && (base == nil || !base.Restorable()) {
+			return fmt.Errorf("backup %s is not one that another can be built on", j.Base)
+		}
+		b.Job = &j
+		return nil
+	}
+	if err := b.mayUse(&j); err != nil {
+		return err
+	}
+	b.Job = &j
+	return nil
+}
+
+// mayUse says why a backup cannot be tested, restored or removed.
+func (b *Backups) mayUse(j *platform.BackupJob) error {
+	r := b.Record(j.Backup)
+	switch {
+	case r == nil:
+		return fmt.Errorf("there is no backup %s; `mainstay backup list` lists them", j.Backup)
+	case r.Removed != "":
+		return fmt.Errorf("backup %s was removed at %s", j.Backup, r.Removed)
+	case j.Work == platform.BackupRemove:
+		if newest := b.Newest(); newest != nil && newest.ID == j.Backup {
+			return fmt.Errorf("backup %s is the newest good one: it is not removed before a newer one is good", j.Backup)
+		}
+		if other := b.BuiltOn(j.Backup); other != "" {
+			return fmt.Errorf("backup %s is built on %s: remove that one first", other, j.Backup)
+		}
+		return nil
+	case j.Work != platform.BackupTest && j.Work != platform.BackupRestore:
+		return fmt.Errorf("there is no work %q for backups", j.Work)
+	}
+	for _, part := range b.Chain(j.Backup) {
+		if !part.Restorable() && j.Accepted == "" && j.Work == platform.BackupRestore {
+			return fmt.Errorf("backup %s is %s (%s): it is restored only by an operator's word that names that", part.ID, part.Verdict,
+				part.Evidence)
+		}
+		if j.Target != "" && !part.At(j.Target) {
+			return fmt.Errorf("target %s does not hold backup %s", j.Target, part.ID)
+		}
+	}
+	if len(r.Receipts) == 0 {
+		return fmt.Errorf("no target holds backup %s (%s)", r.ID, r.Verdict)
+	}
+	return nil
+}
+
+func (b *Backups) cancel(cmd Command) error {
+	if b.Job == nil || b.Job.Number != cmd.Backups.Cancel {
+		return fmt.Errorf("no such work is running for the backups of cluster %s", cmd.Cluster)
+	}
+	j := *b.Job
+	j.Cancel = true
+	b.Job = &j
+	return nil
+}
+
+func (b *Backups) ended(cmd Command) error {
+	c, j := cmd.Backups, b.Job
+	if j == nil || j.Number != c.Ended {
+		return fmt.Errorf("work %d for the backups of cluster %s is not running", c.Ended, cmd.Cluster)
+	}
+	switch j.Work {
+	case platform.BackupMake:
+		if err := b.made(j, c, cmd.At); err != nil {
+			return err
+		}
+	case platform.BackupTest:
+		if c.Test != nil {
+			b.edit(j.Backup, func(r *platform.Backup) { tested(r, *c.Test) })
+		}
+	case platform.BackupRemove:
+		if c.Done {
+			b.edit(j.Backup, func(r *platform.Backup) { r.Removed, r.Receipts = cmd.At, nil })
+		}
+	}
+	b.Last = &EndedBackupJob{Job: *j, Done: c.Done, Outcome: c.Outcome, At: cmd.At}
+	tried := map[platform.BackupWork]string{j.Work: cmd.At}
+	for work, at := range b.Tried {
+		if work != j.Work {
+			tried[work] = at
+		}
+	}
+	b.Tried = tried
+	b.Job = nil
+	b.forget()
+	return nil
+}
+
+// made records the backup. Of one that was not made nothing is known but that.
+func (b *Backups) made(j *platform.BackupJob, c *ChangeBackups, at string) error {
+	r := platform.Backup{ID: j.Backup, Member: j.Member, Base: j.Base, Began: j.Since, Verdict: platform.BackupUnfinished, Evidence: c.Outcome}
+	if c.Record != nil {
+		r = *c.Record
+	}
+	switch {
+	case r.ID != j.Backup:
+		return fmt.Errorf("the record is that of %s, not of %s", r.ID, j.Backup)
+	case len(r.Engine) > mostEngine:
+		return fmt.Errorf("the record of %s has %d bytes of its engine; at most %d are kept", r.ID, len(r.Engine), mostEngine)
+	}
+	r.Ended = at
+	b.Records = append(b.Records, r)
+	return nil
+}
+
+// tested keeps the newest restore test from each target. A copy at rest that does not restore is no good one.
+func tested(r *platform.Backup, t platform.RestoreTest) {
+	tests := slices.DeleteFunc(slices.Clone(r.Tests), func(old platform.RestoreTest) bool { return old.Target == t.Target })
+	r.Tests = append(tests, t)
+	if !t.Good && r.Verdict == platform.BackupGood {
+		r.Verdict, r.Evidence = platform.BackupBad, "its restore test from "+t.Target+" failed: "+t.Detail
+	}
+}
+
+// edit replaces a record by one that f has changed.
+func (b *Backups) edit(id string, f func(*platform.Backup)) {
+	if r := b.Record(id); r != nil {
+		f(r)
+	}
+}
+
+// forget drops the oldest records of backups that no target holds.
+func (b *Backups) forget() {
+	over := -mostBackups
+	for i := range b.Records {
+		if len(b.Records[i].Receipts) == 0 {
+			over++
+		}
+	}
+	b.Records = slices.DeleteFunc(b.Records, func(r platform.Backup) bool {
+		if len(r.Receipts) > 0 || over <= 0 {
+			return false
+		}
+		over--
+		return true
+	})
+}

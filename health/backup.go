@@ -1,0 +1,84 @@
+package health
+
+import "mainstay/controller/platform"
+
+// Backups is what a member's agent does for its cluster's backups.
+type Backups struct {
+	// Targets are those that the agent's file defines.
+	Targets []BackupTarget `json:"targets,omitempty"`
+	// Job is the work that runs, nil for none; Ended the last that has ended, until the leader has recorded that.
+	Job   *BackupProgress `json:"job,omitempty"`
+	Ended *BackupEnded    `json:"ended,omitempty"`
+	// Archive is nil unless this agent archives the cluster's WAL.
+	Archive *Archiving `json:"archive,omitempty"`
+}
+
+// BackupTarget is where an agent can release backups to.
+type BackupTarget struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // directory, s3 or exec
+	// Trouble is why it cannot be used now; "" if nothing is known against it.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// BackupProgress is how far a piece of work is.
+type BackupProgress struct {
+	Number  uint64 `json:"number"` // of the job
+	Step    string `json:"step"`
+	Percent int    `json:"percent,omitempty"` // of that step; 0 if that is not known
+	// LeftSeconds is how long the step will take, 0 if that is not known.
+	LeftSeconds float64 `json:"leftSeconds,omitempty"`
+	// Waiting is why it does nothing at the moment.
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// BackupEnded is how a piece of work ended.
+type BackupEnded struct {
+	Number  uint64 `json:"number"`
+	Done    bool   `json:"done"`
+	Outcome string `json:"outcome"` // one sentence
+	// Record is the backup that was made, Test what a restore test has shown.
+	Record *platform.Backup      `json:"record,omitempty"`
+	Test   *platform.RestoreTest `json:"test,omitempty"`
+}
+
+// Archiving is how far a cluster's WAL is archived, by the agent that does it.
+type Archiving struct {
+	Timeline platform.Timeline `json:"timeline"`
+	// Until is the end of what every target holds in complete segments, on the way to Timeline; Partial the end of what they hold with the
+	// last segment's part.
+	Until   platform.LSN `json:"until"`
+	Partial platform.LSN `json:"partial,omitempty"`
+	// BehindMS is how long ago the targets held all WAL of the member, in milliseconds.
+	BehindMS int64 `json:"behindMS,omitempty"`
+	// Trouble is why the last attempt failed; "" if it did not. Gaps are ranges of WAL that no target holds and no member has any more, each
+	// for people.
+	Trouble string   `json:"trouble,omitempty"`
+	Gaps    []string `json:"gaps,omitempty"`
+}
+
+// Has tells whether the agent can use all these targets; it names the first that it cannot, and why.
+func (b *Backups) Has(targets []string) (missing, why string) {
+	if b == nil {
+		if len(targets) == 0 {
+			return "", ""
+		}
+		return targets[0], "its agent is of a version that makes no backups"
+	}
+	for _, name := range targets {
+		found := false
+		for _, t := range b.Targets {
+			if t.Name != name {
+				continue
+			}
+			if t.Trouble != "" {
+				return name, t.Trouble
+			}
+			found = true
+		}
+		if !found {
+			return name, "its agent's file does not define it (backup.targets)"
+		}
+	}
+	return "", ""
+}
