@@ -31,6 +31,8 @@ const (
 	aboutHost     Subject = "host"
 	// AboutController is exported because such a problem concerns every cluster.
 	AboutController Subject = "controller"
+	// AboutBackups is exported because the list of a cluster's backups has its problems.
+	AboutBackups Subject = "backups"
 )
 
 // Description is an operator's help on a kind of problem. Backticks in its texts enclose commands and settings.
@@ -145,27 +147,27 @@ var table = []Description{
 		"See what it is with `mainstay integrity show CLUSTER`. On a replica, have the page replaced with `mainstay integrity repair`, or make " +
 			"an index anew with `REINDEX` on the primary. On the primary, switch over to a member without the damage. A further check of the same " +
 			"depth that finds nothing ends it.", "mainstay integrity show CLUSTER"},
-	{BackupBad, Warning, aboutCluster,
+	{BackupBad, Warning, AboutBackups,
 		"A backup is damaged, or a copy that was restored from it has failed a check. The line says which. It was not released, or is restored " +
 			"only by an operator's word. The last good one is never removed.",
-		"See the check that failed with `mainstay backup show BACKUP`. If the data itself is wrong, compare the members with " +
+		"See the check that failed with `mainstay backup show CLUSTER BACKUP`. If the data itself is wrong, compare the members with " +
 			"`mainstay integrity check CLUSTER`; if a target has damaged it, look at that target, then run `mainstay backup run CLUSTER`.",
 		"mainstay backup list CLUSTER"},
-	{BackupOverdue, Warning, aboutCluster,
+	{BackupOverdue, Warning, AboutBackups,
 		"No good backup was made for one and a half times as long as the platform file asks for. The line says why the last attempt failed, or " +
 			"why none begins.",
 		"Mend what the line names: a target, the staging folder's disk, a check. Then run `mainstay backup run CLUSTER`.",
 		"mainstay backup list CLUSTER"},
-	{ArchiveGap, Warning, aboutCluster,
+	{ArchiveGap, Warning, AboutBackups,
 		"WAL is missing from the archive, and no member has it any more: a restore reaches no point behind the gap, until the next backup.",
 		"Make a backup now, from which restores begin behind the gap.", "mainstay backup run CLUSTER"},
-	{ArchiveBehind, Warning, aboutCluster,
+	{ArchiveBehind, Warning, AboutBackups,
 		"WAL waits for the archive for more than 5 minutes: a restore would lose what came since. Members keep that WAL for it, up to their " +
 			"`max_slot_wal_keep_size`.",
 		"Mend the target that the line names, or the agent's file on that host.", "mainstay backup list CLUSTER"},
-	{RestoreUntested, Warning, aboutCluster,
+	{RestoreUntested, Warning, AboutBackups,
 		"No restore from a target has succeeded for one and a half times as long as the platform file asks for (`restore-test`).",
-		"Run one with `mainstay backup test CLUSTER`, and mend what it names.", "mainstay backup test CLUSTER"},
+		"Run one with `mainstay backup verify CLUSTER`, and mend what it names.", "mainstay backup verify CLUSTER"},
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
 			"The line says who paused it, since when and why.",

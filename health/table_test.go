@@ -64,7 +64,7 @@ func TestEveryKindHasOneRow(t *testing.T) {
 
 func TestRowsAreComplete(t *testing.T) {
 	severities := []Severity{Critical, Warning, Info}
-	subjects := []Subject{aboutCluster, aboutMember, aboutApp, aboutInstance, aboutSite, aboutHost, AboutController}
+	subjects := []Subject{aboutCluster, aboutMember, aboutApp, aboutInstance, aboutSite, aboutHost, AboutController, AboutBackups}
 	sentence := regexp.MustCompile(`^[A-Z].*\.$`)
 	last := 0
 	for _, d := range Descriptions() {

@@ -67,7 +67,7 @@ func TestSilenceIsNoConsent(t *testing.T) {
 // TestEveryVerbThatAsks: --yes belongs to the verbs above, and to those that make one type a name, whose own tests see them refuse.
 func TestEveryVerbThatAsks(t *testing.T) {
 	typed := []string{"mainstay controllers recover", "mainstay failover", "mainstay fence", "mainstay local mask", "mainstay local unmask",
-		"mainstay member quarantine drop", "mainstay integrity clear", "mainstay integrity release"}
+		"mainstay member quarantine drop", "mainstay integrity clear", "mainstay integrity release", "mainstay backup drop"}
 	never := []string{"mainstay unfence"} // it takes the flag for symmetry
 	var walk func(*cobra.Command)
 	seen := 0

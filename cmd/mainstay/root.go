@@ -43,7 +43,8 @@ variable overrides the context. NO_COLOR switches colours off.`,
 	root.AddCommand(p.controllerVerb(), p.agentVerb(), p.guardVerb(), p.certVerb(), p.controllersVerb(), p.applyVerb(),
 		p.diffVerb(), p.exportVerb(), p.validateVerb(), p.statusVerb(), p.watchVerb(), p.explainVerb(), p.historyVerb(),
 		p.switchoverVerb(), p.failoverVerb(), p.approveVerb(), p.siteVerb(), p.pauseVerb(), p.resumeVerb(), p.ackVerb(), p.fenceVerb(),
-		p.unfenceVerb(), p.integrityVerb(), p.memberVerb(), p.dsnVerb(), p.localVerb(), p.versionVerb(), p.completionVerb())
+		p.unfenceVerb(), p.integrityVerb(), p.backupVerb(), p.restoreVerb(), p.memberVerb(), p.dsnVerb(), p.localVerb(),
+		p.versionVerb(), p.completionVerb())
 	root.SetHelpCommand(p.helpVerb())
 	root.InitDefaultHelpCmd()
 	p.completeGlobals(root)

@@ -138,6 +138,8 @@ func (a *API) routes() []route {
 		{"POST /v1/clusters/{cluster}/integrity/clear", operators, 2 * short, a.clearDamage},
 		{"POST /v1/clusters/{cluster}/integrity/release", operators, 2 * short, a.release},
 		{"POST /v1/clusters/{cluster}/integrity/repair", operators, 2 * short, a.repair},
+		{"GET /v1/clusters/{cluster}/backups", viewers, short, a.backups},
+		{"POST /v1/clusters/{cluster}/backups", operators, 2 * short, a.changeBackups},
 		{"POST /v1/operations/{id}/approve", operators, 2 * short, a.approve},
 		{"GET /v1/site-switchovers", viewers, short, a.siteSwitchovers},
 		{"POST /v1/site-switchovers", operators, 2 * short, a.siteSwitchover},

@@ -65,7 +65,16 @@ func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*s
 			return p.answer, nil
 		}
 		p.cmd.Cluster, p.cmd.Version, p.cmd.By, p.cmd.At = s.c.Name, s.c.Version, s.by, stamp(time.Now())
+		if p.cmd.Backups != nil {
+			p.cmd.Version = s.backups().Version
+		}
 		err = a.Loop.Submit(ctx, p.cmd)
+		if err == nil && p.cmd.Backups != nil {
+			if j := a.States.State().BackupsOf(s.c.Name).Job; j != nil {
+				p.answer.Work, p.answer.Backup = j.Number, j.Backup
+			}
+			return p.answer, nil
+		}
 		if err == nil {
 			p.answer.Operation = a.operationOf(s.c.Name, p.number)
 			if m := a.States.State().Clusters[s.c.Name].Members[p.mends]; m != nil && m.Mend != nil {

@@ -287,6 +287,52 @@ func BackupOrder(in Input, cluster, member string) (order platform.BackupOrder, 
 	return order, order.Job != nil || order.Archive
 }
 
+// Standing is how a cluster's backups stand, for people.
+type Standing struct {
+	Archiver string        // the member whose agent archives WAL, "" for none
+	Due      time.Duration // until a backup is due; 0: one is, or none is scheduled
+	Waits    string        // why none begins now; "" if one would
+}
+
+// BackupStanding says how the backups of a cluster with a plan stand.
+func BackupStanding(in Input, cluster string) (s Standing) {
+	v := viewBackups(in, cluster, &Decision{})
+	if v == nil || v.plan == nil {
+		return s
+	}
+	s.Archiver, s.Waits = v.archiver(), v.heldBackups()
+	if v.plan.Every > 0 {
+		s.Due = v.pauseAfter(platform.BackupMake, v.plan.Every)
+	}
+	if _, why := v.backupMember(); len(why) > 0 && s.Waits == "" {
+		s.Waits = "no member's agent can: " + strings.Join(why, "; ")
+	}
+	return s
+}
+
+// ChooseBackupMember is the member whose agent does an operator's work: that one, if it is named and can; else as backupMember.
+func ChooseBackupMember(in Input, cluster, named string) (member string, why []string) {
+	v := viewBackups(in, cluster, &Decision{})
+	switch {
+	case v == nil || v.plan == nil:
+		return "", []string{"the cluster has no plan for backups"}
+	case named == "":
+		return v.backupMember()
+	}
+	if against := v.cannotBackUp(named); against != "" {
+		return "", []string{named + ": " + against}
+	}
+	return named, nil
+}
+
+// BackupBase is the backup that an incremental one would be built on, "" for a full one.
+func BackupBase(in Input, cluster string) string { return viewBackups(in, cluster, &Decision{}).base() }
+
+// BackupTestTarget is the target of that backup from which a restore was tested least recently.
+func BackupTestTarget(in Input, cluster string, r *platform.Backup) string {
+	return viewBackups(in, cluster, &Decision{}).testTarget(r)
+}
+
 // oldestWAL is where the WAL begins that a backup needs which stays once the work is done; 0 if none stays, or if no WAL may be removed.
 func (v *backupView) oldestWAL(j *platform.BackupJob) platform.LSN {
 	if j.Work != platform.BackupRemove {

@@ -51,7 +51,7 @@ const (
 	BackupMake    BackupWork = "make"    // copy, check, release
 	BackupTest    BackupWork = "test"    // restore a released backup from a target, and check it
 	BackupRemove  BackupWork = "remove"  // remove a backup from its targets
-	BackupRestore BackupWork = "restore" // restore into a directory of the agent's host, proven
+	BackupRestore BackupWork = "restore" // restore into a folder in the agent's staging, proven
 )
 
 // BackupJob is one piece of work, of one agent. It is replaced, never edited.
@@ -64,9 +64,8 @@ type BackupJob struct {
 	Base string `json:"base,omitempty"`
 	// Target is where a restored copy comes from; "" for the first that has it.
 	Target string `json:"target,omitempty"`
-	// Until is the point that a restore ends at, and Into its directory.
+	// Until is the point at which a restore ends.
 	Until RestorePoint `json:"until,omitzero"`
-	Into  string       `json:"into,omitempty"`
 	By    string       `json:"by"`
 	Since string       `json:"since"` // RFC 3339, for people
 	// Accepted is an operator's reason for using a backup that is not good.

@@ -107,6 +107,12 @@ type ChangeBackups struct {
 	Cancel uint64 `json:"cancel,omitempty"`
 }
 
+// CheckBackups says why a change of backups would be refused; nil if it would not.
+func CheckBackups(s *State, cmd Command) error {
+	_, err := Apply(s, s.Index+1, cmd)
+	return err
+}
+
 func (s *State) applyBackups(cmd Command) error {
 	if s.PlatformID == "" {
 		return errors.New("the controllers are not initialised; run `mainstay controllers init`")

@@ -246,6 +246,9 @@ type OperationAnswer struct {
 	Target    string   `json:"target,omitempty"`
 	Plan      []string `json:"plan,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
+	// Work is the number of the work for backups that has begun, and Backup what it is about.
+	Work   uint64 `json:"work,omitempty"`
+	Backup string `json:"backup,omitempty"`
 }
 
 // HistoryAnswer is the answer to GET /v1/clusters/{cluster}/history and .../operations/{id} (with one entry; ?wait=1 holds the

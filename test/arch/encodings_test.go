@@ -62,6 +62,8 @@ var encoded = []struct {
 	{"integrity clear", wire.ClearRequest{}},
 	{"integrity release", wire.ReleaseRequest{}},
 	{"integrity repair", wire.RepairRequest{}},
+	{"backup request", wire.BackupRequest{}},
+	{"backups", wire.Backups{}},
 	{"mend request", wire.MendRequest{}},
 	{"mend plan", wire.MendPlan{}},
 	{"page request", compare.PageRequest{}},

@@ -149,7 +149,7 @@ func TestNextCommand(t *testing.T) {
 	problems := map[health.Subject]health.Problem{
 		"cluster": {Cluster: "feed"}, "member": {Cluster: "feed", Member: "feed-e2"}, "host": {Cluster: "feed", Member: "feed-e2"},
 		"site": {Site: "east"}, "app": {App: "web", Site: "west"}, "instance": {App: "web", Instance: "web-w1", Site: "west"},
-		"controller": {Cluster: "feed"},
+		"controller": {Cluster: "feed"}, "backups": {Cluster: "feed"},
 	}
 	places := regexp.MustCompile(`CLUSTER|HOST|OPERATION`)
 	for _, d := range health.Descriptions() {
