@@ -49,14 +49,9 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Ended{}, late(ctx)
 	}
-	cmd := exec.Command(c.Path, c.Args...)
+	cmd := c.command()
 	stdout, stderr := &limited{}, &limited{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.Stdin = strings.NewReader(c.Stdin)
-	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...)
-	cmd.Dir = cmp.Or(c.Dir, "/")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
-	cmd.WaitDelay = drain // a process that left the group may hold the output
 	if err := cmd.Start(); err != nil {
 		return Ended{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
@@ -77,6 +72,17 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 		return Ended{Stdout: stdout.String(), Stderr: stderr.String()}, err
 	}
 	return Ended{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}, nil
+}
+
+// command is what runs, and it is not started.
+func (c *Call) command() *exec.Cmd {
+	cmd := exec.Command(c.Path, c.Args...)
+	cmd.Stdin = strings.NewReader(c.Stdin)
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...)
+	cmd.Dir = cmp.Or(c.Dir, "/")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
+	cmd.WaitDelay = drain // a process that left the group may hold the output
+	return cmd
 }
 
 // exited waits until the process has ended, without reaping it.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// store is one kind of target. Names are valid. Its calls end with ctx, within five seconds; moved is called whenever bytes have moved.
+// store is one kind of target. Names are valid. Its calls end with ctx, within ten seconds; moved is called whenever bytes have moved.
 type store interface {
 	// stat returns the size of an object, or ErrNotThere.
 	stat(ctx context.Context, name string) (int64, error)
@@ -29,6 +29,20 @@ type checked struct {
 	store
 	name     string
 	patience time.Duration
+	one      chan struct{} // holds a place for each object that may be stored at once; nil: any number
+}
+
+// enter waits for its turn to store an object; leave must be called after it.
+func (c *checked) enter(ctx context.Context) (leave func(), err error) {
+	if c.one == nil {
+		return func() {}, nil
+	}
+	select {
+	case c.one <- struct{}{}:
+		return func() { <-c.one }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (c *checked) fail(doing, name string, err error) error {
@@ -47,9 +61,19 @@ func (c *checked) write(ctx context.Context, doing, name string, r io.Reader, si
 	if err := ValidName(name); err != nil {
 		return Receipt{}, c.fail(doing, "", err)
 	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return Receipt{}, c.fail(doing, name, err)
+	}
+	defer leave()
 	watch := newWatch(ctx, c.patience)
 	defer watch.end()
 	in := newSummed(watch.source(r), size)
+	if size == 0 { // a store might not ask at all
+		if _, err := in.Read(make([]byte, 1)); err != io.EOF {
+			return Receipt{}, c.fail(doing, name, err)
+		}
+	}
 	made, err := c.upload(watch, name, in, size, doing == "replace")
 	if err != nil {
 		return Receipt{}, c.fail(doing, name, watch.why(err))
@@ -222,8 +246,14 @@ func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.n += int64(n)
 	s.sum.Write(p[:n])
+	if s.n == s.want && err == nil { // a store that knows the size may not ask for more
+		var more [1]byte
+		var extra int
+		extra, err = io.ReadFull(s.r, more[:])
+		s.n += int64(extra)
+	}
 	if s.want >= 0 && (s.n > s.want || err == io.EOF && s.n < s.want) {
-		return 0, &sourceError{fmt.Errorf("it has %d bytes or more instead of %d", s.n, s.want)}
+		return 0, &sourceError{fmt.Errorf("it has another size than the %d bytes that were said", s.want)}
 	}
 	return n, err
 }

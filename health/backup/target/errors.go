@@ -5,10 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"strings"
 	"syscall"
+
+	"mainstay/fencing/program"
 )
 
 var (
@@ -38,6 +41,7 @@ const (
 	Denied      Reason = "denied"
 	Unreachable Reason = "unreachable"
 	Slow        Reason = "slow"
+	Failed      Reason = "failed" // a program or server said why not
 	Source      Reason = "source" // the target did its part: the content to store could not be read
 )
 
@@ -51,6 +55,7 @@ var does = map[Reason]string{
 	Denied:      "the target refuses: look at its permissions and credentials",
 	Unreachable: "the target cannot be reached: look at its mount, address and network",
 	Slow:        "the target is too slow or hangs: look at its load and network",
+	Failed:      "look at what it says, and at its log",
 	Source:      "look at the disk it is read from",
 }
 
@@ -74,9 +79,9 @@ func (e *Error) Reason() Reason {
 		{Full, []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}},
 		{ReadOnly, []error{syscall.EROFS}},
 		{Denied, []error{fs.ErrPermission}},
-		{Slow, []error{errStalled, errHung, context.DeadlineExceeded, syscall.ETIMEDOUT}},
+		{Slow, []error{errStalled, errHung, context.DeadlineExceeded, program.ErrLate, syscall.ETIMEDOUT}},
 		{Unreachable, []error{errGone, syscall.ESTALE, syscall.ENOTCONN, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH,
-			syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EIO}},
+			syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EIO, io.ErrUnexpectedEOF}},
 	} {
 		for _, err := range c.any {
 			if errors.Is(e.Err, err) {
@@ -90,7 +95,9 @@ func (e *Error) Reason() Reason {
 func (e *Error) byType() Reason {
 	var source *sourceError
 	var classified interface{ reason() Reason }
-	var network net.Error
+	var network *net.OpError // syscall.Errno is a net.Error as well
+	var name *net.DNSError
+	var timeout interface{ Timeout() bool }
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	switch {
@@ -98,9 +105,9 @@ func (e *Error) byType() Reason {
 		return Source
 	case errors.As(e.Err, &classified):
 		return classified.reason()
-	case errors.As(e.Err, &network) && network.Timeout():
+	case errors.As(e.Err, &timeout) && timeout.Timeout():
 		return Slow
-	case errors.As(e.Err, &network), errors.As(e.Err, &authority), errors.As(e.Err, &host):
+	case errors.As(e.Err, &network), errors.As(e.Err, &name), errors.As(e.Err, &authority), errors.As(e.Err, &host):
 		return Unreachable
 	}
 	return Other

@@ -9,14 +9,16 @@ package target
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
 // Target is a place for objects. Its methods may be called at once from several goroutines and processes; of two that Put other contents
-// under one name, one gets ErrExists. Each returns within five
+// under one name, one gets ErrExists (see Exec for an exception). Each returns within ten
 // seconds after ctx has ended, but does not interrupt the reader that a caller gave. Errors are of type *Error.
 type Target interface {
 	// Put stores what r gives, to its end, as a new object. An object with the same content is a success, one with another is
@@ -49,22 +51,41 @@ type Receipt struct {
 
 // Config says where a target is; one of its kinds is set. It is of the agent's own file.
 type Config struct {
-	Directory string        // absolute; it must be there
+	Directory string // absolute; it must be there
+	S3        *S3
+	Exec      *Exec
 	Patience  time.Duration // without any progress a call is given up; 0 is two minutes
 }
 
 const usualPatience = 2 * time.Minute
 
-// Open prepares a target by its name in the agent's file. It asks the target nothing.
+// Open prepares a target by its name in the agent's file. It asks the target nothing, but reads the files of an S3 target's credentials
+// and authority. Its errors name the target and what to write.
 func Open(name string, conf Config) (Target, error) {
-	c := &checked{name: name, patience: cmp.Or(conf.Patience, usualPatience)}
-	switch {
-	case conf.Directory != "":
-		c.store = &directory{path: conf.Directory}
-	default:
-		return nil, fmt.Errorf("target %s: it has no place: give it a directory", name)
+	kind, err := conf.open()
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", name, err)
+	}
+	c := &checked{store: kind, name: name, patience: cmp.Or(conf.Patience, usualPatience)}
+	if conf.Exec != nil {
+		c.one = make(chan struct{}, 1)
 	}
 	return c, nil
+}
+
+func (c *Config) open() (store, error) {
+	switch {
+	case c.Directory != "" && c.S3 == nil && c.Exec == nil:
+		if !filepath.IsAbs(c.Directory) {
+			return nil, fmt.Errorf("its directory is %q: give the absolute path", c.Directory)
+		}
+		return &directory{path: c.Directory}, nil
+	case c.S3 != nil && c.Exec == nil && c.Directory == "":
+		return openBucket(*c.S3)
+	case c.Exec != nil && c.S3 == nil && c.Directory == "":
+		return &programs{*c.Exec}, c.Exec.check()
+	}
+	return nil, errors.New("give it one of directory, s3 and exec")
 }
 
 // Verify reads the object of a receipt at its target. Its errors are ErrNotThere, ErrDamaged, and those of the way there.
