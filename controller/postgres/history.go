@@ -9,17 +9,17 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres/ondisk"
 )
 
 // reserved is the content of a history file that only keeps a number from being taken again.
 const reserved = "1\t0/1\treserved\n"
 
 func (w walFolder) historyFile(t platform.Timeline) string {
-	return filepath.Join(w.dir(), fmt.Sprintf("%08X.history", uint32(t)))
+	return filepath.Join(w.dir(), ondisk.HistoryName(t))
 }
 
 // ReadHistory reads the ancestry of a timeline from pg_wal, oldest first. Timeline 1 has none, and no file.
@@ -42,35 +42,11 @@ func (w walFolder) readHistory(t platform.Timeline) (platform.History, error) {
 	if len(raw) > maxHistory {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is damaged", w.historyFile(t), maxHistory)
 	}
-	return parseHistory(string(raw))
+	return ondisk.ParseHistory(string(raw))
 }
 
 // maxHistory is the most that is read of a history file, in bytes; a line takes less than a hundred.
 const maxHistory = 1 << 20
-
-// parseHistory reads lines of timeline, tab, position, tab, reason; blank lines and comments are skipped.
-func parseHistory(text string) (platform.History, error) {
-	h := platform.History{}
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
-			continue
-		}
-		if len(f) < 2 {
-			return nil, fmt.Errorf("history line %q has no position", strings.TrimSpace(line))
-		}
-		n, err := strconv.ParseUint(f[0], 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("history line %q: %w", strings.TrimSpace(line), err)
-		}
-		end, err := platform.ParseLSN(f[1])
-		if err != nil {
-			return nil, err
-		}
-		h = append(h, platform.Fork{Timeline: platform.Timeline(n), End: end})
-	}
-	return h, nil
-}
 
 func formatHistory(h platform.History) string {
 	var b strings.Builder
@@ -141,12 +117,8 @@ func (w walFolder) historyNumbers() (map[platform.Timeline]bool, error) {
 	}
 	out := map[platform.Timeline]bool{}
 	for _, e := range entries {
-		hex, ok := strings.CutSuffix(e.Name(), ".history")
-		if !ok || len(hex) != 8 {
-			continue
-		}
-		if n, err := strconv.ParseUint(hex, 16, 32); err == nil {
-			out[platform.Timeline(n)] = true
+		if t, ok := ondisk.ParseHistoryName(e.Name()); ok {
+			out[t] = true
 		}
 	}
 	return out, nil
@@ -227,7 +199,7 @@ func (i *Server) setAsideFetched(line platform.History) (name string, err error)
 	if err != nil || text == "" || text == reserved {
 		return "", err
 	}
-	if h, err := parseHistory(text); err == nil && len(h) <= len(line) && slices.Equal(h, line[:len(h)]) {
+	if h, err := ondisk.ParseHistory(text); err == nil && len(h) <= len(line) && slices.Equal(h, line[:len(h)]) {
 		return "", nil
 	}
 	name = "a history file that PostgreSQL cannot read (its log has the name)"
@@ -249,6 +221,6 @@ func isForeign(n platform.Timeline, text string, t platform.Timeline, line platf
 	if at < 0 {
 		return false // no part of the line, so no standby follows it
 	}
-	h, err := parseHistory(text)
+	h, err := ondisk.ParseHistory(text)
 	return err == nil && !slices.Equal(h, line[:at])
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres/ondisk"
 )
 
 const controlText = `pg_control version number:            1300
@@ -189,12 +190,12 @@ func TestUnbroken(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	h := platform.History{{Timeline: 1, End: 0x6000198}, {Timeline: 4, End: 1<<32 | 0x28}}
-	got, err := parseHistory("# comment\n\n" + formatHistory(h))
+	got, err := ondisk.ParseHistory("# comment\n\n" + formatHistory(h))
 	if err != nil || !reflect.DeepEqual(got, h) {
 		t.Fatalf("%v %v", got, err)
 	}
 	for _, bad := range []string{"1\n", "x\t0/1\n", "1\tnowhere\n"} {
-		if _, err := parseHistory(bad); err == nil {
+		if _, err := ondisk.ParseHistory(bad); err == nil {
 			t.Errorf("%q was read", bad)
 		}
 	}

@@ -1,13 +1,12 @@
 package postgres
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres/ondisk"
 )
 
 // walFolder is the files of a member's pg_wal: segments, histories of timelines, and marks for the archiver. It needs neither the server
@@ -30,18 +29,12 @@ type segment struct {
 }
 
 func (s segment) name(size uint64) string {
-	per := (1 << 32) / size
-	return fmt.Sprintf("%08X%08X%08X", uint32(s.timeline), s.number/per, s.number%per)
+	return ondisk.Segment{Timeline: s.timeline, Number: s.number}.Name(size)
 }
 
 func parseSegment(name string, size uint64) (segment, bool) {
-	if !segmentName.MatchString(name) {
-		return segment{}, false
-	}
-	t, _ := strconv.ParseUint(name[:8], 16, 32)
-	hi, _ := strconv.ParseUint(name[8:16], 16, 32)
-	lo, _ := strconv.ParseUint(name[16:], 16, 32)
-	return segment{platform.Timeline(t), hi*((1<<32)/size) + lo}, true
+	s, ok := ondisk.ParseSegment(name, size)
+	return segment{s.Timeline, s.Number}, ok
 }
 
 // segments lists the WAL files in pg_wal.

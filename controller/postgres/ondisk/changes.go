@@ -72,9 +72,14 @@ const (
 	compressed15    = 0x1C // from 15 on: by pglz, LZ4 or zstd
 )
 
+// decoder reads the current record.
+func (w *Walk) decoder() decoder {
+	return decoder{left: w.head[recordHeader:], rest: int64(w.record.total) - recordHeader, major: w.format.Major}
+}
+
 // changes calls visit for what the current record, which is whole, has changed.
 func (w *Walk) changes() error {
-	d := decoder{left: w.head[recordHeader:], rest: int64(w.record.total) - recordHeader, major: w.format.Major}
+	d := w.decoder()
 	if err := d.blocks(w.visit); err != nil {
 		return fmt.Errorf("the record at %s: %w", w.record.start, err)
 	}

@@ -112,7 +112,10 @@ func (w *wal) switchSegment() {
 
 // follow walks over it.
 func (w *wal) follow(line []platform.Timeline, from, checkpoint platform.LSN) End {
-	walk := NewWalk(testFormat, line, from, checkpoint)
+	return w.play(NewWalk(testFormat, line, from, checkpoint))
+}
+
+func (w *wal) play(walk *Walk) End {
 	for {
 		at, more := walk.Next()
 		if !more {

@@ -40,8 +40,12 @@ type Walk struct {
 	record      record            // not yet complete; total zero: none
 	overwritten platform.LSN      // the incomplete record that the next one must name
 	visit       func(Change)      // nil: nothing is visited
+	mark        func(Mark)        // nil: no marks are
 	until       platform.LSN      // records end there or before; 0: no bound
-	head        []byte            // of the current record, where there is visit
+	head        []byte            // of the current record, where there is visit or mark
+	seek        bool              // the first record is still looked for
+	unread      uint32            // while it is: what further pages must hold of the record before it
+	any         bool              // the next record may replace one that was not seen
 	done        bool
 	end         End
 }
@@ -54,6 +58,14 @@ func NewWalk(f Format, line []platform.Timeline, from, checkpoint platform.LSN) 
 	if from%alignment != 0 {
 		w.stop("%s is no place for a record", from)
 	}
+	return w
+}
+
+// NewWalkIn begins with the first record that begins in a segment, or behind it, whatever goes before. Its end is meaningless while Last
+// is zero.
+func NewWalkIn(f Format, line []platform.Timeline, segment platform.LSN) *Walk {
+	w := NewWalk(f, line, segment, 0)
+	w.seek = true
 	return w
 }
 
@@ -88,7 +100,10 @@ func (w *Walk) Page(page []byte) {
 		w.stop("%s", why)
 		return
 	}
-	w.latest = h.timeline
+	if w.latest = h.timeline; w.seek {
+		w.find(page, h)
+		return
+	}
 	if first := w.at - w.at%platform.LSN(w.format.Page); w.next < first && w.record.total == 0 {
 		w.next = first
 		return
@@ -96,6 +111,32 @@ func (w *Walk) Page(page []byte) {
 	if at, ok := w.enter(page, h); ok {
 		w.records(page, at)
 	}
+}
+
+// find looks for the first record that begins on the page, behind the rest of one.
+func (w *Walk) find(page []byte, h header) {
+	rest := h.remaining
+	switch {
+	case h.flags&firstIsOverwriting != 0:
+		w.any, rest = true, 0
+	case h.flags&firstIsContinued == 0:
+		rest = 0
+	}
+	if w.unread != 0 && rest != w.unread && !w.any {
+		w.stop("the page at %s begins with %d bytes of a record instead of %d", w.next, rest, w.unread)
+		return
+	}
+	at := h.size + (int(rest)+alignment-1)/alignment*alignment
+	w.at = w.next + platform.LSN(min(at, len(page)))
+	if at < len(page) {
+		w.seek = false
+		w.records(page, at)
+		return
+	}
+	if w.unread = 0; int(rest) > len(page)-h.size {
+		w.unread = rest - uint32(len(page)-h.size)
+	}
+	w.next += platform.LSN(w.format.Page)
 }
 
 // enter finds where on the page the first new record begins, past what continues a record.
@@ -149,7 +190,7 @@ func (w *Walk) records(page []byte, at int) {
 // take adds what the page holds of the current record, and closes it if that is all. ok is false when the walk has
 // nothing more to do with this page.
 func (w *Walk) take(page []byte, at int) (next int, ok bool) {
-	if w.visit != nil {
+	if w.visit != nil || w.mark != nil {
 		w.keep(page[at:])
 	}
 	at += w.record.add(page[at:])
@@ -191,7 +232,7 @@ func (w *Walk) invalid() (why string) {
 // accept moves the end past the current record.
 func (w *Walk) accept(end platform.LSN) bool {
 	r := &w.record
-	if named := r.overwrites(); named != w.overwritten {
+	if named := r.overwrites(); named != w.overwritten && !(w.any && named != 0) {
 		w.doubt("the record at %s replaces one at %s instead of %s", r.start, named, w.overwritten)
 		return false
 	}
@@ -205,12 +246,18 @@ func (w *Walk) accept(end platform.LSN) bool {
 			return false
 		}
 	}
+	if w.mark != nil {
+		if err := w.marked(end); err != nil {
+			w.stop("the record at %s: %v", r.start, err)
+			return false
+		}
+	}
 	if r.isSwitch() {
 		size := platform.LSN(w.format.Segment)
 		end = (end + size - 1) / size * size
 	}
 	w.end.Checkpoint = w.end.Checkpoint || r.start == w.checkpoint && r.isCheckpoint()
 	w.end.Last, w.end.LSN, w.at = r.start, end, end
-	w.overwritten, w.record = 0, record{}
+	w.overwritten, w.record, w.any = 0, record{}, false
 	return true
 }
