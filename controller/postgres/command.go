@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,10 +53,22 @@ func (i *Server) run(ctx context.Context, program string, args ...string) (strin
 
 // stream is run with the output going to stdout, and stderr also to watch, if not nil.
 func (i *Server) stream(ctx context.Context, stdout, watch io.Writer, program string, args ...string) error {
+	return i.streamAs(ctx, &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.Credential()}, stdout, watch, program, args...)
+}
+
+// streamBound is stream for a program that must not outlive this process, however that ends.
+func (i *Server) streamBound(ctx context.Context, watch io.Writer, program string, args ...string) error {
+	runtime.LockOSThread() // the kernel's signal comes when the thread that made the child ends
+	defer runtime.UnlockOSThread()
+	as := &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.Credential(), Pdeathsig: syscall.SIGKILL}
+	return i.streamAs(ctx, as, nil, watch, program, args...)
+}
+
+func (i *Server) streamAs(ctx context.Context, as *syscall.SysProcAttr, stdout, watch io.Writer, program string, args ...string) error {
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, program), args...)
 	cmd.Dir = "/"
 	cmd.Env = i.Owner.environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.Credential()}
+	cmd.SysProcAttr = as
 	tail := &tailWriter{also: watch}
 	cmd.Stdout, cmd.Stderr = stdout, tail
 	cmd.WaitDelay = killGrace

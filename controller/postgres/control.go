@@ -123,6 +123,7 @@ func parseControl(out string) (Control, error) {
 		MaxWALSenders:    int(r.number("max_wal_senders setting")),
 		MaxPrepared:      int(r.number("max_prepared_xacts setting")),
 		MaxLocks:         int(r.number("max_locks_per_xact setting")),
+		CommitTimestamps: f["track_commit_timestamp setting"] == "on",
 		CatalogueVersion: f["Catalog version number"],
 		XIDs: ondisk.XIDs{Next: r.xid("Latest checkpoint's NextXID"), Oldest: r.xid("Latest checkpoint's oldestXID"),
 			OldestActive: r.xid("Latest checkpoint's oldestActiveXID")},

@@ -39,24 +39,24 @@ type space struct {
 // spaces asks a source for its tablespaces, except those in its data directory itself. An account of an adopted cluster that may copy but
 // not query learns of none: then pg_basebackup finds the obstacles.
 func (i *Server) spaces(ctx context.Context, from Source) (all []space, err error) {
-	_, err = i.askSource(ctx, from, "its tablespaces", func(ctx context.Context, c *sql.Conn) error {
-		all = nil
-		rows, err := c.QueryContext(ctx, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
-			WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`)
-		if err != nil {
+	_, err = i.askSource(ctx, from, "its tablespaces", func(ctx context.Context, c *sql.Conn) (err error) {
+		all, err = readSpaces(ctx, c)
+		return err
+	})
+	return all, err
+}
+
+func readSpaces(ctx context.Context, c *sql.Conn) (all []space, err error) {
+	err = eachRow(ctx, c, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
+		WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`, func(rows *sql.Rows) error {
+		var oid, location string
+		if err := rows.Scan(&oid, &location); err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var oid, location string
-			if err := rows.Scan(&oid, &location); err != nil {
-				return err
-			}
-			if filepath.IsAbs(location) {
-				all = append(all, space{filepath.Join(spaceDir, oid), location})
-			}
+		if filepath.IsAbs(location) {
+			all = append(all, space{filepath.Join(spaceDir, oid), location})
 		}
-		return rows.Err()
+		return nil
 	})
 	return all, err
 }
@@ -100,10 +100,15 @@ func mapped(spots []spot) (args []string) {
 			args = append(args, "--waldir", s.temp)
 			continue
 		}
-		equals := strings.NewReplacer("=", `\=`)
-		args = append(args, "-T", equals.Replace(s.source)+"="+equals.Replace(s.temp))
+		args = append(args, mapping(s.source, s.temp)...)
 	}
 	return args
+}
+
+// mapping is the argument that puts a tablespace elsewhere.
+func mapping(from, to string) []string {
+	equals := strings.NewReplacer("=", `\=`)
+	return []string{"-T", equals.Replace(from) + "=" + equals.Replace(to)}
 }
 
 // userBound is how long a search for a folder's user may take: a working directory may lie on a file system that hangs.

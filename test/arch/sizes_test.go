@@ -29,17 +29,18 @@ var rooms = []string{"controller/agent", "controller/apps", "controller/quaranti
 
 // large are the structs that may be larger, by folder and name, and why.
 var large = map[string]string{
-	"cmd/mainstay.program":          "each verb of the command is one method",
-	"controller/api.API":            "each path of the API is one method; it has no state of its own",
-	"controller/decide.clusterView": "each rule is one method on the same view, and pure",
-	"controller/loop.Core":          "the pure step's whole memory between two steps is in one place",
-	"controller/member.Seen":        "a record: what one look shows of PostgreSQL",
-	"controller/postgres.Facts":     "a record: what one query reads of a server that may be adopted",
-	"controller/postgres.Server":    "each thing that is asked of one PostgreSQL is a method; its fields never change",
-	"controller/state.Cluster":      "a record: all that is replicated of one cluster",
-	"controller/state.Command":      "a union: one body for each kind of command",
-	"controller/state.State":        "each command's apply is a method, in the file of its subject, and pure",
-	"health.Member":                 "a record: what an agent reports of one member",
+	"cmd/mainstay.program":               "each verb of the command is one method",
+	"controller/api.API":                 "each path of the API is one method; it has no state of its own",
+	"controller/decide.clusterView":      "each rule is one method on the same view, and pure",
+	"controller/loop.Core":               "the pure step's whole memory between two steps is in one place",
+	"controller/member.Seen":             "a record: what one look shows of PostgreSQL",
+	"controller/postgres.Facts":          "a record: what one query reads of a server that may be adopted",
+	"controller/postgres/ondisk.Control": "a record: what the control file says",
+	"controller/postgres.Server":         "each thing that is asked of one PostgreSQL is a method; its fields never change",
+	"controller/state.Cluster":           "a record: all that is replicated of one cluster",
+	"controller/state.Command":           "a union: one body for each kind of command",
+	"controller/state.State":             "each command's apply is a method, in the file of its subject, and pure",
+	"health.Member":                      "a record: what an agent reports of one member",
 }
 
 // size is what a struct declares itself: an embedded struct is one field, and its methods are its own.

@@ -34,6 +34,7 @@ type Control struct {
 	MaxWALSenders    int
 	MaxPrepared      int
 	MaxLocks         int
+	CommitTimestamps bool // track_commit_timestamp
 	CatalogueVersion string
 	XIDs
 	Multi Multixacts
@@ -106,6 +107,7 @@ const (
 	atMaxWALSenders   = 188
 	atMaxPrepared     = 192
 	atMaxLocks        = 196
+	atCommitTime      = 200
 	atMaxAlign        = 204
 	atFloat           = 208
 	atRelationPage    = 216
@@ -158,6 +160,7 @@ func ParseControl(file []byte) (Control, error) {
 		MaxWALSenders:    f.int(atMaxWALSenders),
 		MaxPrepared:      f.int(atMaxPrepared),
 		MaxLocks:         f.int(atMaxLocks),
+		CommitTimestamps: file[atCommitTime] != 0,
 		CatalogueVersion: strconv.FormatUint(uint64(f.uint32(atCatalogue)), 10),
 		XIDs:             XIDs{f.uint32(atNextXID), f.uint32(atOldestXID), f.uint32(atOldestActiveXID)},
 		Multi:            Multixacts{f.uint32(atNextMulti), f.uint32(atNextMember), f.uint32(atOldestMulti)},
