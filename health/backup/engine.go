@@ -33,3 +33,31 @@ type WAL interface {
 	// not have, and for no other reason: any other error ends the recovery.
 	Fetch(ctx context.Context, name string, w io.Writer) error
 }
+
+// Make takes a backup, checks it and releases it if it is good. The record is never nil and tells how far it came. The error is nil where
+// the verdict is Good or Bad; with one, the verdict is Unverified. progress may be nil; it is called from the run's goroutines, one at a
+// time, and must not block.
+func (e *Engine) Make(ctx context.Context, o Order, progress func(Progress)) (*Record, error) {
+	r, err := e.begin(ctx, o.ID, progress)
+	if err != nil {
+		return unstarted(e, o, err), err
+	}
+	defer r.end()
+	r.rate = o.Rate
+	m := &making{run: r, order: o, record: newRecord(e, o)}
+	err = m.make(ctx)
+	return m.record, err
+}
+
+// TestRestore restores a released backup from a target into staging, checks it as Make does, and removes it. The error is nil where the
+// verdict is Good or Bad; a target that has lost the backup, or has it damaged, makes it Bad.
+func (e *Engine) TestRestore(ctx context.Context, o Restoration, progress func(Progress)) (*Tested, error) {
+	return e.restore(ctx, o, "", progress)
+}
+
+// Restore restores a released backup into a directory, which must be absent or empty, recovers it as far as was asked, checks it, and
+// leaves it cleanly stopped, synced and with the configuration that it was backed up with. Unless the verdict is Good it removes what it
+// has written. The directory above must be there, and have room.
+func (e *Engine) Restore(ctx context.Context, o Restoration, into string, progress func(Progress)) (*Tested, error) {
+	return e.restore(ctx, o, into, progress)
+}

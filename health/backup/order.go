@@ -130,6 +130,8 @@ const (
 	StepStructure StepName = "structure" // amcheck and the like
 	StepStop      StepName = "stop"      // the clean stop
 	StepPages     StepName = "pages"     // the page checksums
+	StepSync      StepName = "sync"      // a restored directory, to the disk
+	StepUndo      StepName = "undo"      // removing what a restore that failed has written
 	StepRelease   StepName = "release"   // to the targets, with receipts
 )
 

@@ -38,6 +38,16 @@ func (t *tree) fetch(f folder, name string, b []byte, from int64) (n int, err er
 	return n, errors.Join(err, file.Close())
 }
 
+// fetchCached reads a part of a file through the page cache.
+func (t *tree) fetchCached(f folder, name string, b []byte, from int64) (int, error) {
+	file, _, err := t.open(f.root, f.dir+"/"+name, 0)
+	if err != nil {
+		return 0, err
+	}
+	n, err := readAt(file, b, from)
+	return n, errors.Join(err, file.Close())
+}
+
 // ofDisk tells whether the disk or its filesystem has lost what a read asked for, by the kernel's word. Other errors, such as a lack of
 // rights, memory or file handles, are no evidence against the data.
 func ofDisk(err error) bool {

@@ -253,7 +253,11 @@ func (x *scan) look(p *part) {
 	}
 	low := p.from % sector // pages may be smaller than a sector
 	want := (low + p.size + sector - 1) / sector * sector
-	n, err := x.fetch(x.tree, f, f.name(p.file.Node, p.file.Fork, p.file.Segment), w.buffer[:want], p.from-low)
+	fetch := x.fetch
+	if x.o.Cached {
+		fetch = (*tree).fetchCached
+	}
+	n, err := fetch(x.tree, f, f.name(p.file.Node, p.file.Fork, p.file.Segment), w.buffer[:want], p.from-low)
 	if err != nil {
 		p.err = err
 		return

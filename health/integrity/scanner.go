@@ -41,6 +41,9 @@ type Options struct {
 	// what depends on the answer is not settled. It has 5 seconds to answer, and after an error it is not asked again for 30.
 	Positions func(context.Context) (Positions, error)
 	Again     Again
+	// Cached reads through the page cache, and leaves there what it reads: of a copy that was just written a read of the disk would first
+	// have to write it out.
+	Cached bool
 }
 
 // Again says how often a wrong page is read before it counts. PostgreSQL may be writing it.
