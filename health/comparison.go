@@ -75,9 +75,9 @@ var provenKinds = []string{"broken page", "lost write", "missing page", "zeroed 
 
 // Against is what a comparison has proven against the data of that name of a member, as a clause of Member.Damage: pages that are broken,
 // or that have older content, or none, than the member has replayed and written out, while the others agree and checkpoints of all have
-// passed. "" for nothing.
+// passed. "" for nothing. A comparison that is running lists such pages as it finds them.
 func (c *Comparison) Against(member, incarnation string) string {
-	if c == nil || c.Running || incarnation == "" || c.Incarnations[member] != incarnation {
+	if c == nil || incarnation == "" || c.Incarnations[member] != incarnation {
 		return ""
 	}
 	var pages []string
@@ -92,7 +92,7 @@ func (c *Comparison) Against(member, incarnation string) string {
 // Mended is the comparison without what it says of a page of a member, which has the page of the others by now. false: it names that page
 // on no member, or on others as well.
 func (c *Comparison) Mended(member, page string) (*Comparison, bool) {
-	if c == nil || c.Running {
+	if c == nil {
 		return c, false
 	}
 	n := slices.IndexFunc(c.Damage, func(d DifferentBlock) bool {
@@ -104,10 +104,40 @@ func (c *Comparison) Mended(member, page string) (*Comparison, bool) {
 	now := *c
 	now.Damage, now.Wrong = slices.Delete(slices.Clone(c.Damage), n, n+1), maps.Clone(c.Wrong)
 	now.Differ, now.Equal = c.Differ-1, c.Equal+1
-	if now.Wrong[member]--; now.Wrong[member] <= 0 {
+	if now.Wrong[member] > 1 {
+		now.Wrong[member]--
+	} else {
 		delete(now.Wrong, member)
 	}
 	return &now, true
+}
+
+// With is a comparison that has not reached its end, with what an earlier one of the same data has found as well: until its end, it says
+// nothing of those pages.
+func (c *Comparison) With(earlier *Comparison) *Comparison {
+	if c == nil || c.Complete || earlier == nil {
+		return c
+	}
+	now := *c
+	now.Damage, now.Wrong, now.Suspect = slices.Clone(c.Damage), maps.Clone(c.Wrong), maps.Clone(c.Suspect)
+	for _, d := range earlier.Damage {
+		if slices.ContainsFunc(c.Damage, func(o DifferentBlock) bool { return o.Path == d.Path && o.Block == d.Block }) ||
+			slices.ContainsFunc(d.Suspects, func(name string) bool { return c.Incarnations[name] != earlier.Incarnations[name] }) {
+			continue
+		}
+		counts := &now.Suspect
+		if d.Named {
+			counts = &now.Wrong
+		}
+		if *counts == nil {
+			*counts = map[string]int64{}
+		}
+		for _, name := range d.Suspects {
+			(*counts)[name]++
+		}
+		now.Differ, now.Damage = now.Differ+1, append(now.Damage, d)
+	}
+	return &now
 }
 
 // DifferentBlock is a page that is not the same on all members.

@@ -105,9 +105,11 @@
 //
 // The damage of a primary spreads by full-page images. A replica whose page is better than the primary's is frozen (freeze.go): its replay
 // is paused, in the log, for that incarnation of its data. The log lets only an operator choose it for a promotion, which replays the
-// rest, and discards its data for no repair. A pause ends with the server, so a start sets a recovery target at the least position at which
-// the data is consistent; a resume there would promote, and nothing but a start without the target ends that hold (member.thaw). It
-// is frozen only where a failover and commits do not need it: a paused standby asks for no new stream.
+// rest, and discards its data for no repair. A comparison reports each page once it is sure, while it continues, and pages that it finds
+// later are added to the freeze in force, so that a release is for all that was known. A pause ends with the server, so a start sets a
+// recovery target at the least position at which the data is consistent; a resume there would promote, and nothing but a start without
+// the target ends that hold (member.thaw). It is frozen only where a failover and commits do not need it: a paused standby asks for no new
+// stream.
 //
 // One page of a stopped replica may be replaced by another member's (mend.go, supervisor.fits): a server replays from its control file's
 // redo position on, so the page must have all changes up to there and none behind, whatever the LSN of the page that it replaces. Old and

@@ -68,13 +68,30 @@ func (v *clusterView) freeze() (*state.Command, Reason) {
 	if a.of == "" || v.c.Released(a.of, a.pages) {
 		return nil, Reason{}
 	}
+	if cmd, why := v.furtherPages(a); cmd != nil {
+		return cmd, why
+	}
 	for _, name := range v.toFreeze(a) {
 		m := v.c.Members[name]
 		if v.needsReplay(name) != "" {
 			continue
 		}
-		return &state.Command{Freeze: &state.FreezeMember{Member: name, Incarnation: m.Incarnation, For: a.of, Why: a.why, Pages: a.pages}},
-			Reason{Code: freezes, Member: name, Other: v.c.Primary, Detail: a.why}
+		return &state.Command{Freeze: &state.FreezeMember{Member: name, Incarnation: m.Incarnation, For: a.of, Why: a.why, Pages: a.pages,
+			Further: v.c.AnyReleased(a.of)}}, Reason{Code: freezes, Member: name, Other: v.c.Primary, Detail: a.why}
+	}
+	return nil, Reason{}
+}
+
+// furtherPages adds what a comparison has found since to a freeze in force: its release is for all of it, and the frozen replica compares
+// those pages, too.
+func (v *clusterView) furtherPages(a accusation) (*state.Command, Reason) {
+	for _, name := range v.c.Frozen() {
+		f := v.c.Members[name].Frozen()
+		if f.For != a.of || len(f.Lacks(a.pages)) == 0 {
+			continue
+		}
+		return &state.Command{Freeze: &state.FreezeMember{Member: name, Incarnation: f.As, For: f.For, Why: a.why, Pages: a.pages,
+			Further: true}}, Reason{Code: freezesForFurtherPages, Member: name, Other: v.c.Primary, Detail: a.why}
 	}
 	return nil, Reason{}
 }

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,68 @@ func TestFrozenAfterAnotherPrimary(t *testing.T) {
 		if !strings.Contains(said, want) {
 			t.Errorf("for %s: %q", damaged, said)
 		}
+	}
+}
+
+// TestFreezesAtOnce: a page that a comparison has found freezes a replica while the comparison goes on. What it finds later adds to that
+// freeze, which freezes nothing anew after the release of all; a page that nobody has seen yet does.
+func TestFreezesAtOnce(t *testing.T) {
+	st := well(t, 1, nil)
+	page := func(block uint32) health.DifferentBlock {
+		return health.DifferentBlock{Path: "base/5/7", Block: block, Kind: "lost write", Suspects: []string{"m1"}, Named: true, Settled: true}
+	}
+	data := map[string]string{"m1": "m1_1", "m2": "m2_2", "m3": "m3_3"}
+	finds := func(running bool, blocks ...uint32) {
+		c := &health.Comparison{By: "m2", Running: running, Complete: !running, Members: []string{"m1", "m2", "m3"}, Incarnations: data}
+		for _, b := range blocks {
+			c.Damage, c.Differ = append(c.Damage, page(b)), c.Differ+1
+		}
+		st.members["m2"].Comparison = c
+	}
+	next := func() *state.FreezeMember {
+		t.Helper()
+		st.later(100 * time.Millisecond)
+		for range 3 { // the verdict is recorded as well
+			cmd, _, _ := st.next()
+			if cmd == nil {
+				return nil
+			}
+			st.apply(*cmd)
+			if cmd.Freeze != nil {
+				return cmd.Freeze
+			}
+		}
+		return nil
+	}
+	one, two := []string{"base/5/7 block 3"}, []string{"base/5/7 block 3", "base/5/7 block 9"}
+	finds(true)
+	if f := next(); f != nil {
+		t.Fatalf("nothing was found yet: %+v", f)
+	}
+	finds(true, 3)
+	first := next()
+	if first == nil || first.Further || !slices.Equal(first.Pages, one) {
+		t.Fatalf("the first page: %+v", first)
+	}
+	if f := next(); f != nil {
+		t.Errorf("twice: %+v", f)
+	}
+	finds(false, 3, 9)
+	if f := next(); f == nil || !f.Further || f.Member != first.Member {
+		t.Errorf("a further page: %+v", f)
+	}
+	if f := st.c().Members[first.Member].Frozen(); f == nil || !slices.Equal(f.Pages, two) {
+		t.Errorf("in force: %+v", f)
+	}
+	if f := next(); f != nil {
+		t.Errorf("twice: %+v", f)
+	}
+	st.apply(onFeed(state.Command{By: "ann", Freeze: &state.FreezeMember{Release: []string{first.Member}, Reason: "seen"}}))
+	if f := next(); f != nil {
+		t.Errorf("once all was released: %+v", f)
+	}
+	finds(true, 3, 9, 11)
+	if f := next(); f == nil || !f.Further || len(f.Pages) != 3 {
+		t.Errorf("a page that was not released: %+v", f)
 	}
 }

@@ -88,8 +88,9 @@ var (
 	excluded       = Code{"Excluded", "{detail}"}
 	leavesDamage   = Code{"LeavesDamage",
 		"PrimaryCorrupt: the data of {member} is damaged, and all files of {other} were read since without a finding: {detail}"}
-	freezes  = Code{"Freezes", "pause the replay of {member}, before it carries damage of {other} over: {detail}"}
-	isFrozen = Code{"IsFrozen",
+	freezes                = Code{"Freezes", "pause the replay of {member}, before it carries damage of {other} over: {detail}"}
+	freezesForFurtherPages = Code{"FreezesForFurtherPages", "keep the replay of {member} paused for further pages of {other}: {detail}"}
+	isFrozen               = Code{"IsFrozen",
 		"its replay is frozen, and a promotion would replay what may carry damage over ({detail}); `mainstay integrity release {member}` " +
 			"ends that"}
 	onlyFrozenIsLeft = Code{"OnlyFrozenIsLeft",

@@ -46,14 +46,31 @@ func (c *Cluster) Frozen() (names []string) {
 // Released tells whether an operator has released replicas that were frozen for that data of a primary and all those pages of it: then no
 // replica is frozen for them again. A freeze that named no page was for all.
 func (c *Cluster) Released(damaged string, pages []string) bool {
-	any, left := false, slices.Clone(pages)
+	left := slices.Clone(pages)
 	for _, m := range c.Members {
 		if f := m.Freeze; f != nil && f.Released != "" && f.For == damaged {
-			any = true
-			left = slices.DeleteFunc(left, func(page string) bool { return len(f.Pages) == 0 || slices.Contains(f.Pages, page) })
+			left = slices.DeleteFunc(left, f.covers)
 		}
 	}
-	return any && len(left) == 0
+	return c.AnyReleased(damaged) && len(left) == 0
+}
+
+// AnyReleased tells whether an operator has released a replica that was frozen for that data of a primary.
+func (c *Cluster) AnyReleased(damaged string) bool {
+	for _, m := range c.Members {
+		if f := m.Freeze; f != nil && f.Released != "" && f.For == damaged {
+			return true
+		}
+	}
+	return false
+}
+
+// covers tells whether it is for a page, too.
+func (f *Freeze) covers(page string) bool { return len(f.Pages) == 0 || slices.Contains(f.Pages, page) }
+
+// Lacks are those of the pages that it is not for.
+func (f *Freeze) Lacks(pages []string) []string {
+	return slices.DeleteFunc(slices.Clone(pages), f.covers)
 }
 
 // FreezeMember freezes a replica, or releases replicas.
@@ -64,6 +81,9 @@ type FreezeMember struct {
 	For         string   `json:"for,omitempty"`
 	Why         string   `json:"why,omitempty"`
 	Pages       []string `json:"pages,omitempty"`
+	// Further: the pages are not only those of earlier freezes for that data. Then the freeze of a member that is frozen covers them as well,
+	// and a release of other pages is no reason against it. A build that does not know this stops at it; without it, all builds refuse both.
+	Further bool `json:"further,omitempty"`
 	// Release are the members to release, for an operator's Reason.
 	Release []string `json:"release,omitempty"`
 	Reason  string   `json:"reason,omitempty"`
@@ -82,14 +102,22 @@ func applyFreeze(_ *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: attempt %s may need %s", c.Name, c.Attempt.Number, f.Member)
 	case m.Incarnation != f.Incarnation || !m.HasStreamed:
 		return fmt.Errorf("cluster %s: the data of %s is not %s", c.Name, f.Member, f.Incarnation)
-	case m.Frozen() != nil:
+	case m.Frozen() != nil && (!f.Further || m.Freeze.For != f.For || len(m.Freeze.Lacks(f.Pages)) == 0):
 		return fmt.Errorf("cluster %s: %s is frozen already", c.Name, f.Member)
 	case m.Mend != nil:
 		return fmt.Errorf("cluster %s: a page of %s is being mended", c.Name, f.Member)
-	case c.Released(f.For, f.Pages):
+	case c.AnyReleased(f.For) && (!f.Further || c.Released(f.For, f.Pages)):
 		return fmt.Errorf("cluster %s: an operator has released what was frozen for %s", c.Name, f.For)
 	case f.For == "" || f.Why == "":
 		return errors.New("a replica is frozen for a reason only")
+	}
+	if frozen := m.Frozen(); frozen != nil {
+		more := *frozen
+		more.Why, more.Pages = f.Why, slices.Concat(frozen.Pages, frozen.Lacks(f.Pages))
+		m.Freeze = &more
+		c.note(cmd, f.Member, "the replay of "+f.Member+" is frozen for further pages: "+f.Why,
+			"`mainstay integrity release` lets it replay them as well")
+		return nil
 	}
 	m.Freeze = &Freeze{As: f.Incarnation, For: f.For, Why: f.Why, Pages: f.Pages, Since: cmd.At}
 	c.note(cmd, f.Member, "the replay of "+f.Member+" is frozen: "+f.Why,

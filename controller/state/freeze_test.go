@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,8 @@ func TestFreezeEnds(t *testing.T) {
 	refused(t, free, freeze("m3", "m3_3"), "an operator has released what was frozen for m1_1")
 	other := freeze("m3", "m3_3") // another page of that data is new evidence
 	other.Freeze.Pages = append(other.Freeze.Pages, "base/5/7 block 4")
+	refused(t, free, other, "an operator has released what was frozen for m1_1") // as every build says that knows no further pages
+	other.Freeze.Further = true
 	if s := run(t, free, other); s.Clusters["feed"].Members["m3"].Frozen() == nil {
 		t.Error("m3 is not frozen for another page")
 	} else if s := run(t, s, release("seen", "m3")); !s.Clusters["feed"].Released("m1_1", other.Freeze.Pages) {
@@ -101,6 +104,38 @@ func TestFreezeEnds(t *testing.T) {
 	if m := again.Clusters["feed"].Members["m2"]; m.Freeze != nil {
 		t.Errorf("with other data: %+v", m)
 	}
+}
+
+// TestFreezeCoversFurtherPages: what a comparison finds later adds to a freeze in force, and a release is for all of it.
+func TestFreezeCoversFurtherPages(t *testing.T) {
+	s := run(t, joined(t), freeze("m2", "m2_2"))
+	more := freeze("m2", "m2_2")
+	more.At = "2026-11-30T07:00:00.000Z"
+	more.Freeze.Pages, more.Freeze.Why = []string{"base/5/7 block 3", "base/5/7 block 9"}, "two lost writes"
+	refused(t, s, more, "m2 is frozen already")
+	more.Freeze.Further = true
+	was := *s.Clusters["feed"].Members["m2"].Freeze
+	now := run(t, s, more)
+	f := now.Clusters["feed"].Members["m2"].Frozen()
+	if f == nil || !slices.Equal(f.Pages, more.Freeze.Pages) || f.Since != was.Since || f.As != was.As || f.Why != "two lost writes" ||
+		len(was.Pages) != 1 || len(s.Clusters["feed"].Members["m2"].Freeze.Pages) != 1 {
+		t.Errorf("%+v, and before %+v", f, was)
+	}
+	if g := now.GoalOf("feed", "m2"); !slices.Equal(g.Freeze.Pages, more.Freeze.Pages) {
+		t.Errorf("its goal: %+v", g.Freeze)
+	}
+	refused(t, now, more, "m2 is frozen already")
+	elsewhere := freeze("m2", "m2_2")
+	elsewhere.Freeze.For, elsewhere.Freeze.Further, elsewhere.Freeze.Pages = "m3_3", true, []string{"base/5/8 block 1"}
+	refused(t, now, elsewhere, "m2 is frozen already")
+	if c := run(t, now, release("seen", "m2")).Clusters["feed"]; !c.Released("m1_1", more.Freeze.Pages) {
+		t.Errorf("released: %+v", c.Members["m2"].Freeze)
+	}
+	all := freeze("m3", "m3_3")
+	all.Freeze.Pages = nil
+	third := freeze("m3", "m3_3")
+	third.Freeze.Further = true
+	refused(t, run(t, joined(t), all), third, "m3 is frozen already") // which named no page, and is for all
 }
 
 func TestFreezesRefused(t *testing.T) {

@@ -46,6 +46,7 @@ type comparing struct {
 	whole     *health.Comparison   // the last one that has reached its end
 	wholeAt   instant              // when that ended
 	tried     instant              // when the last one ended that no restart has interrupted
+	mended    [][2]string          // pages of members that were mended while it runs: the member, the page
 	holder    string               // the member whose agent's comparison has this member
 	verifies  bool                 // it looks again at a page of another member that was mended
 	heldUntil time.Duration        // if it asks nothing until then, it has it no more
@@ -63,14 +64,18 @@ func (c *comparing) take(own, by string, now time.Duration) error {
 	return nil
 }
 
-// publish puts the last comparison into a report. One that is running, or ended early, and has found nothing does not hide the last one
-// that has reached its end.
+// publish puts the last comparison into a report. One that is running, or ended early, does not hide what the last one that has reached its
+// end has shown.
 func (c *comparing) publish(r *health.Member, now time.Duration) {
 	shown := c.shown(now)
-	if shown != nil && !shown.Complete && shown.Differ == 0 && c.whole != nil {
+	switch {
+	case shown == nil || shown.Complete || c.whole == nil:
+	case shown.Differ == 0:
 		whole := *c.whole
 		whole.AgeMS = c.wholeAt.ageMS(now)
 		shown = &whole
+	default:
+		shown = shown.With(c.whole)
 	}
 	if r.Comparison = shown; shown != nil {
 		shown.Damage = slices.Clone(shown.Damage[:min(reportedBlocks, len(shown.Damage))])
@@ -351,7 +356,7 @@ func (m *comparer) Compare(asked Comparing) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(m.o.Context)
-	c.cancel, c.order, c.begun, c.waits, c.why = cancel, asked.Order, boottime.Now(), "", ""
+	c.cancel, c.order, c.begun, c.waits, c.why, c.mended = cancel, asked.Order, boottime.Now(), "", "", nil
 	c.last = &health.Comparison{By: m.o.Name, Running: true, Members: []string{m.o.Name}}
 	o := compare.Options{Wait: asked.Wait, Catalog: m.catalog, Patience: comparePatience, Turn: m.compareTurn,
 		Progress: func(now health.Comparison) { m.compared(&now) }}
@@ -420,12 +425,20 @@ func (m *comparer) compareTurn(ctx context.Context) error {
 	}
 }
 
-// compared publishes how far a comparison is.
+// compared publishes how far a comparison is. What it has found is reported at once, and outlasts a restart of the agent.
 func (m *comparer) compared(now *health.Comparison) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &m.comparing
+	for _, page := range c.mended {
+		now, _ = now.Mended(page[0], page[1])
+	}
+	found := c.last != nil && now.Differ > c.last.Differ
 	if c.last = now; now.Running {
+		if found {
+			m.signalShown()
+			m.o.Host.Report()
+		}
 		return
 	}
 	if c.why != "" {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
 	"mainstay/health"
 	"mainstay/health/integrity"
 	"mainstay/health/integrity/compare"
@@ -112,6 +114,57 @@ func TestCompare(t *testing.T) {
 	m.mu.Unlock()
 	if r := m.Snapshot().Comparison; m.Comparison() == nil || r == nil || r.Incarnations["feed-e1"] != "feed-e1_1" {
 		t.Errorf("a new copy of the data has ended the comparison of the former: %+v", r) // it says which data it is about
+	}
+}
+
+// TestFoundIsReported: what a comparison has found is in the report while it goes on, beside what the last one has found; a restart of the
+// agent forgets none of it, and a page that was mended meanwhile is evidence no more.
+func TestFoundIsReported(t *testing.T) {
+	m := supervisorOf(t, &postgres.Server{Data: t.TempDir()})
+	m.o.Config.Data = t.TempDir()
+	check(t, os.MkdirAll(m.o.Config.MemberDir(m.o.Name), 0o755))
+	data := map[string]string{"feed-e1": "feed-e1_1", "feed-e2": "feed-e2_2"}
+	found := func(running bool, blocks ...uint32) *health.Comparison {
+		c := &health.Comparison{By: m.o.Name, Running: running, Complete: !running, Incarnations: data, Differ: int64(len(blocks))}
+		for _, b := range blocks {
+			c.Damage = append(c.Damage, health.DifferentBlock{Path: "base/5/7", Block: b, Kind: "lost write", Suspects: []string{"feed-e2"},
+				Named: true, Settled: true})
+		}
+		return c
+	}
+	says := func(m *Supervisor) (blocks []uint32) {
+		for _, d := range m.Snapshot().Comparison.Damage {
+			blocks = append(blocks, d.Block)
+		}
+		return blocks
+	}
+	m.compared(found(false, 1))
+	m.comparing.cancel = func() {}
+	m.compared(found(true))
+	if got := says(m); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("one that has found nothing yet hides the last one: %v", got)
+	}
+	m.compared(found(true, 2))
+	if got := says(m); !slices.Equal(got, []uint32{2, 1}) || !m.Snapshot().Comparison.Running {
+		t.Errorf("while it runs: %v", got)
+	}
+	select {
+	case <-m.shown:
+	default:
+		t.Error("what it has found is not kept")
+	}
+	check(t, m.writeChecks())
+	next := supervisorOf(t, &postgres.Server{Data: t.TempDir()})
+	next.o.Config.Data = m.o.Config.Data
+	next.readChecks()
+	if got := says(next); !slices.Equal(got, []uint32{2, 1}) || next.Snapshot().Comparison.Running {
+		t.Errorf("after a restart: %v", got)
+	}
+	m.dropEvidence("feed-e2", "base/5/7 block 2")
+	m.compared(found(true, 2, 3))
+	m.compared(found(false, 2, 3))
+	if got := says(m); !slices.Equal(got, []uint32{3}) {
+		t.Errorf("at its end, without what was mended: %v", got)
 	}
 }
 

@@ -139,6 +139,9 @@ func (m *comparer) dropEvidence(of, page string) {
 	if c.whole, _ = c.whole.Mended(of, page); one {
 		c.whole = c.last
 	}
+	if c.cancel != nil {
+		c.mended = append(c.mended, [2]string{of, page})
+	}
 	m.signalShown()
 }
 

@@ -198,12 +198,18 @@ func newRun(members []Member, o Options) *run {
 	return r
 }
 
+// account is what a comparison has found.
+type account struct {
+	c     health.Comparison
+	names []string // of the members
+}
+
 // run is one comparison, in one goroutine but for its questions to the members.
 type run struct {
+	account
 	o       Options
 	asked   []Member
 	members []Member // of them those that answered
-	names   []string
 	data    []Data
 	hints   bool // are logged on every member
 	catalog map[integrity.Relation]Known
@@ -213,7 +219,6 @@ type run struct {
 	shortest map[Fork]uint32
 	from     platform.LSN // Base.From, for the next one
 	since    *since       // nil: all pages are read
-	c        health.Comparison
 	waiting  map[integrity.Block]*waiting
 	heap     heap
 	maps     map[integrity.Block]*staleMap
@@ -222,6 +227,9 @@ type run struct {
 	spans       []span
 	nextMembers []uint32
 	statusWaits map[tablePage]*waitingStatus
+	// reading: not every page was read yet. confirmed is when pages were last compared again meanwhile.
+	reading   bool
+	confirmed time.Time
 }
 
 // waiting is a page that is not equal yet.
@@ -229,9 +237,15 @@ type waiting struct {
 	seen  []page.Summary // at the last look
 	ends  platform.LSN   // the larger end of WAL of all members after that look; 0: not known yet
 	now   judgement
-	looks int  // further ones
+	looks int  // further ones, once every page was read
+	early int  // further ones before that
 	sure  bool // the last two showed the same, and a checkpoint of every member has passed between them
+	// listed: it is in the result already.
+	listed bool
 }
+
+// speaks tells whether it may be damaged by what is known: it is compared again as soon as that can show more.
+func (w *waiting) speaks() bool { return w.now.Verdict == page.Differs || w.now.Kind == page.Shortened }
 
 // done tells whether it is not compared again. A page that is always newer than the last checkpoint never settles; one that differs is
 // compared until the difference is sure.
@@ -261,6 +275,8 @@ func (r *run) all(ctx context.Context) error {
 // first reads every page that must be read once.
 func (r *run) first(ctx context.Context) error {
 	var b batch
+	r.reading, r.confirmed = true, time.Now()
+	defer func() { r.reading = false }()
 	for _, f := range r.forks {
 		for from, left := range r.blocks(f) {
 			for left > 0 {
@@ -275,6 +291,9 @@ func (r *run) first(ctx context.Context) error {
 						return err
 					}
 					b = batch{}
+					if err := r.confirm(ctx); err != nil {
+						return err
+					}
 				}
 			}
 		}
@@ -283,6 +302,27 @@ func (r *run) first(ctx context.Context) error {
 		return nil
 	}
 	return r.look(ctx, b, r.noted)
+}
+
+// confirm looks again at pages while others are still to be read, which may take days: the primary's next image of a page that was found
+// may be replayed at any time. One that only moves is read once more, to see whether it is older for good.
+func (r *run) confirm(ctx context.Context) error {
+	if r.o.Wait <= 0 || len(r.waiting) == 0 || time.Since(r.confirmed) < r.o.Every {
+		return nil
+	}
+	redo, err := r.where(ctx)
+	if err != nil {
+		return err
+	}
+	var due []integrity.Block
+	for at, w := range r.waiting {
+		if !w.sure && w.ends <= redo && (w.speaks() || w.early == 0) {
+			due = append(due, at)
+		}
+	}
+	err = r.again(ctx, due)
+	r.confirmed = time.Now()
+	return err
 }
 
 func (r *run) extent(from integrity.Block, count uint32) integrity.Extent {
@@ -360,7 +400,7 @@ func (r *run) tell() {
 		return
 	}
 	c := r.c
-	c.Unverified, c.Wrong, c.Suspect = maps.Clone(c.Unverified), nil, nil // the last two are filled at the end
+	c.Unverified, c.Wrong, c.Suspect = maps.Clone(c.Unverified), maps.Clone(c.Wrong), maps.Clone(c.Suspect)
 	c.Waiting, c.Percent = 0, 100
 	for _, w := range r.waiting {
 		if !w.done() {
@@ -431,7 +471,10 @@ func (r *run) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		looked, open = looked || lookedAtMaps, open || openMaps
+		if looked = looked || lookedAtMaps; looked {
+			r.tell()
+		}
+		open = open || openMaps
 		for _, w := range r.waiting {
 			open = open || !w.done()
 		}
@@ -525,8 +568,15 @@ func (r *run) looked(at integrity.Block, s []page.Summary, redo []platform.LSN) 
 		delete(r.waiting, at)
 		return
 	}
-	w.looks++
+	if r.reading {
+		w.early++
+	} else {
+		w.looks++
+	}
 	// What no rule decides stays so, unless it is changing. A difference counts once the same pages have shown it before and after.
 	w.sure = stays && (j.Verdict == page.Differs && w.now.Verdict == page.Differs || j.Verdict == page.Undecidable && j.Kind == page.NoRule)
 	w.seen, w.now, w.ends = slices.Clone(s), j, 0
+	if w.sure && j.Verdict == page.Differs {
+		r.found(at, w)
+	}
 }

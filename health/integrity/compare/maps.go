@@ -175,29 +175,28 @@ func (r *run) giveMaps() {
 		d := health.DifferentBlock{Path: pathOf(at), Relation: r.catalog[at.Relation].Name, Block: at.Number, Kind: mapKind, Named: true,
 			Settled: true}
 		var texts []string
+		var suspects []int
 		for m, seen := range r.maps[at].seen {
 			maps.DeleteFunc(seen, func(_ uint32, sure bool) bool { return !sure })
 			if len(seen) > 0 {
-				d.Suspects = append(d.Suspects, r.names[m])
+				suspects = append(suspects, m)
 				texts = append(texts, r.names[m]+": "+staleText(slices.Sorted(maps.Keys(seen))))
 			}
 		}
-		if _, waits := r.waiting[at]; waits {
-			delete(r.waiting, at)
-		} else {
+		switch w := r.waiting[at]; {
+		case w == nil:
 			r.c.Equal--
+		case w.listed:
+			continue
+		default:
+			delete(r.waiting, at)
 		}
-		if len(d.Suspects) == 0 {
+		if len(suspects) == 0 {
 			r.c.Unverified[openMaps]++
 			continue
 		}
-		for _, name := range d.Suspects {
-			r.c.Wrong[name]++
-		}
-		d.Detail = strings.Join(texts, "; ") + ". " + r.mends(d.Suspects)
-		if r.c.Differ++; len(r.c.Damage) < mostListed {
-			r.c.Damage = append(r.c.Damage, d)
-		}
+		d.Detail = strings.Join(texts, "; ") + ". " + r.mends(suspects)
+		r.add(suspects, d)
 	}
 }
 
@@ -214,9 +213,9 @@ func staleText(blocks []uint32) string {
 }
 
 // mends is what makes the maps of these members right: what VACUUM of the primary finds right there it does not log.
-func (r *run) mends(suspects []string) string {
+func (r *run) mends(suspects []int) string {
 	for m, d := range r.data {
-		if d.Primary && slices.Contains(suspects, r.names[m]) {
+		if d.Primary && slices.Contains(suspects, m) {
 			return "VACUUM (DISABLE_PAGE_SKIPPING) of the table on the primary makes its map anew"
 		}
 	}

@@ -38,26 +38,36 @@ func (r *run) give() {
 	r.giveStatus()
 	r.giveMaps()
 	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), integrity.Block.Compare) {
-		w := r.waiting[at]
-		if w.now.Verdict != page.Differs {
+		switch w := r.waiting[at]; {
+		case w.listed:
+		case w.now.Verdict != page.Differs:
 			r.c.Unverified[r.reason(at, w)]++
-			continue
+		default:
+			r.found(at, w)
 		}
-		counts := r.c.Suspect
-		if w.now.named {
-			counts = r.c.Wrong
-		}
-		for _, n := range w.now.suspects {
-			counts[r.names[n]]++
-		}
-		if r.c.Differ++; len(r.c.Damage) < mostListed {
-			d := health.DifferentBlock{Path: pathOf(at), Relation: r.catalog[at.Relation].Name, Block: at.Number, Kind: w.now.Kind.String(),
-				Named: w.now.named, Settled: w.sure, Detail: w.now.text(r.names, w.seen)}
-			for _, n := range w.now.suspects {
-				d.Suspects = append(d.Suspects, r.names[n])
-			}
-			r.c.Damage = append(r.c.Damage, d)
-		}
+	}
+}
+
+// found counts and lists a page that differs. One that is sure is listed at once, and stays where it is in the list: what an agent has
+// reported meanwhile does not change at the end.
+func (r *run) found(at integrity.Block, w *waiting) {
+	w.listed = true
+	r.add(w.now.suspects, health.DifferentBlock{Path: pathOf(at), Relation: r.catalog[at.Relation].Name, Block: at.Number,
+		Kind: w.now.Kind.String(), Named: w.now.named, Settled: w.sure, Detail: w.now.text(r.names, w.seen)})
+}
+
+// add counts a page that differs, and lists it unless there are many.
+func (r *account) add(suspects []int, d health.DifferentBlock) {
+	counts := r.c.Suspect
+	if d.Named {
+		counts = r.c.Wrong
+	}
+	for _, n := range suspects {
+		counts[r.names[n]]++
+		d.Suspects = append(d.Suspects, r.names[n])
+	}
+	if r.c.Differ++; len(r.c.Damage) < mostListed {
+		r.c.Damage = append(r.c.Damage, d)
 	}
 }
 

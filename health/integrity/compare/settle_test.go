@@ -173,6 +173,54 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// TestFoundMeanwhile: a page that differs is confirmed and told of while others are still to be read, and keeps its place in the list. What
+// moves costs one more look only.
+func TestFoundMeanwhile(t *testing.T) {
+	const wrong, moves, late = 3, 7, 4 * LookBlocks
+	other := func(lsn platform.LSN) page.Summary {
+		return page.Summary{State: page.Used, LSN: lsn, Digest: page.Digest{2}}
+	}
+	a := &modelled{name: "a", looks: map[uint32]int{}, pages: 5 * LookBlocks, primary: true}
+	b := &modelled{name: "b", looks: map[uint32]int{}, pages: 5 * LookBlocks, page: func(block uint32, look int) page.Summary {
+		switch block {
+		case wrong + LookBlocks, late, 1: // the first is found in the second batch, and that of block 1 only later, as it was equal at first
+			if block != 1 || look > 0 {
+				return other(800)
+			}
+		case moves:
+			return other(platform.LSN(1e9 + look))
+		}
+		return page.Summary{}
+	}}
+	a.page = func(block uint32, look int) page.Summary {
+		if block == 1 && look == 0 {
+			return page.Summary{State: page.Used, LSN: 1e6, Digest: page.Digest{9}} // it moves
+		}
+		return page.Summary{}
+	}
+	o := Options{Wait: time.Minute, Every: time.Nanosecond, Catalog: func(context.Context) map[integrity.Relation]Known {
+		return map[integrity.Relation]Known{{Space: 1663, Database: 5, Node: 9}: {page.Heap, "d.public.t"}}
+	}}
+	early := health.Comparison{}
+	o.Progress = func(c health.Comparison) {
+		if c.Differ > 0 && early.Differ == 0 {
+			early = c
+		}
+	}
+	c, err := Run(t.Context(), []Member{a, b}, o)
+	kit.Check(t, err)
+	if !early.Running || early.Blocks >= c.Blocks || len(early.Damage) == 0 || !early.Damage[0].Settled || len(early.Suspect) != 2 {
+		t.Fatalf("told meanwhile: %+v", early)
+	}
+	if c.Differ != 3 || len(c.Damage) != 3 || c.Damage[0].Block != early.Damage[0].Block || c.Suspect["a"] != 3 || c.Suspect["b"] != 3 ||
+		c.Equal+c.Differ+c.Unverified["newer than the last checkpoint at each look"] != c.Blocks {
+		t.Errorf("at the end: %+v", c)
+	}
+	if b.looks[moves] > mostLooks+2 {
+		t.Errorf("%d looks at a page that moves", b.looks[moves])
+	}
+}
+
 // TestPrimaryAgainstReplicas: the primary is not named where all replicas have another content than it: replay may be wrong. Where its page
 // is older, it is.
 func TestPrimaryAgainstReplicas(t *testing.T) {

@@ -108,6 +108,8 @@ type waitingStatus struct {
 	now  statusVerdict
 	sure bool
 	gone bool // it cannot be decided any more: truncated meanwhile
+	// listed: it is in the result already.
+	listed bool
 }
 
 // statusVerdict is what the same page of all members says.
@@ -278,6 +280,9 @@ func (r *run) lookAtStatus(ctx context.Context, pages []tablePage) error {
 		w.now = r.judgeStatus(at.of, contents, at.n*entriesOf(at.of, page.Layout{Size: r.data[0].PageSize}))
 		w.sure = slices.ContainsFunc(w.now.xids, func(xid uint32) bool { return slices.Contains(before, xid) })
 		w.ends = 0
+		if w.sure {
+			r.listStatus(at, w)
+		}
 	}
 	return nil
 }
@@ -329,7 +334,7 @@ func (r *run) judgeStatus(of string, contents [][]byte, first uint32) (v statusV
 	return v
 }
 
-func (r *run) namesOf(members []int) string {
+func (r *account) namesOf(members []int) string {
 	var names []string
 	for _, m := range members {
 		names = append(names, r.names[m])
@@ -362,25 +367,18 @@ func (r *run) giveStatus() {
 	for _, at := range slices.SortedFunc(maps.Keys(r.statusWaits), inTables) {
 		w := r.statusWaits[at]
 		switch {
+		case w.listed:
 		case w.gone:
 			r.c.Unverified[reasonOf(at.of, noSegment)]++
-			continue
 		case !w.sure:
 			r.c.Unverified[reasonOf(at.of, openStatus)]++
-			continue
-		}
-		counts := r.c.Suspect
-		if w.now.named {
-			counts = r.c.Wrong
-		}
-		d := health.DifferentBlock{Path: fmt.Sprintf("%s/%04X", folderOf(at.of), at.n/slruPages), Block: at.n % slruPages,
-			Kind: kindOf(at.of), Named: w.now.named, Settled: true, Detail: w.now.text}
-		for _, m := range w.now.suspects {
-			counts[r.names[m]]++
-			d.Suspects = append(d.Suspects, r.names[m])
-		}
-		if r.c.Differ++; len(r.c.Damage) < mostListed {
-			r.c.Damage = append(r.c.Damage, d)
 		}
 	}
+}
+
+// listStatus counts and lists a page of a table that differs for good.
+func (r *run) listStatus(at tablePage, w *waitingStatus) {
+	w.listed = true
+	r.add(w.now.suspects, health.DifferentBlock{Path: fmt.Sprintf("%s/%04X", folderOf(at.of), at.n/slruPages), Block: at.n % slruPages,
+		Kind: kindOf(at.of), Named: w.now.named, Settled: true, Detail: w.now.text})
 }
