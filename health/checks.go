@@ -7,6 +7,16 @@ type Checks struct {
 	// Compare are the comparisons that this member's agent has made; each is about all members that it compared.
 	Compare   Checked `json:"compare,omitzero"`
 	Structure Checked `json:"structure,omitzero"` // of the present data
+	// Found is what the last check of the structure has found, which may be of former data; nil for none.
+	Found *StructureFound `json:"found,omitempty"`
+}
+
+// FoundBy is what the last check of the structure has found; nil also from an agent of a version that reports none.
+func (c *Checks) FoundBy() *StructureFound {
+	if c == nil {
+		return nil
+	}
+	return c.Found
 }
 
 // Checked is how far the checks of one depth are.

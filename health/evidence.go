@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// The beginnings of the clauses of Member.Damage: of what a scan of the files has found, of what PostgreSQL has read, and of what a
-// comparison of the members has proven. The damaged pages follow (NamePages), or PostgreSQL's counts where it has not named them.
+// The beginnings of the clauses of Member.Damage: of what a scan of the files has found, of what PostgreSQL has read, of what a comparison
+// of the members has proven, and of what a check of the structure has. The damaged pages follow (NamePages), or PostgreSQL's counts where
+// it has not named them.
 const (
 	Scanned   = "a scan found damage: "
 	ReadPages = "PostgreSQL has read pages that do not match their checksums: "
 	Compared  = "a comparison of the members found damage: "
+	Inspected = "a check of the structure found damage: "
 )
 
 // namedPages is the number of pages that a clause names.
@@ -83,8 +85,9 @@ func clauses(evidence string) (all []string) {
 		found, scanned := strings.CutPrefix(c, Scanned)
 		found, read := strings.CutPrefix(found, ReadPages)
 		found, compared := strings.CutPrefix(found, Compared)
+		found, inspected := strings.CutPrefix(found, Inspected)
 		switch {
-		case scanned || read || compared:
+		case scanned || read || compared || inspected:
 			for page := range strings.SplitSeq(found, betweenPages) {
 				all = append(all, segment.ReplaceAllString(page, " block "))
 			}

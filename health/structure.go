@@ -2,13 +2,15 @@ package health
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"mainstay/controller/platform"
 )
 
 // Structure is the result of checking the structure of a member's data (tables, indexes, visibility maps, files) by the server's own
-// functions. It is evidence for people: it excludes no member.
+// functions. What of it is evidence against that copy of the data is in StructureFound.
 type Structure struct {
 	// Running: it has not reached its end. Waiting is the reason why it checks nothing at the moment. Percent is the share of the databases'
 	// bytes.
@@ -71,6 +73,74 @@ type StructureFinding struct {
 	Block *int64 `json:"block,omitempty"` // of the relation's main fork; nil where the server names none
 	Text  string `json:"text"`            // as the server said it
 }
+
+// StructureFound is what a check of the structure has found that is damage beyond doubt, for the controllers.
+type StructureFound struct {
+	Incarnation string `json:"incarnation"` // of the data that was checked
+	// Complete: the check has reached its end, and Damage has all that it found. What is not in it was not found.
+	Complete bool           `json:"complete,omitempty"`
+	Damage   []RelationFile `json:"damage,omitempty"` // at most 20
+}
+
+// RelationFile is the file of a damaged relation.
+type RelationFile struct {
+	Name string `json:"name"` // database, schema and relation
+	Node uint32 `json:"node"` // the number of the file
+	// Check and Kind are what found it, and what is wrong.
+	Check string `json:"check"`
+	Kind  string `json:"kind"`
+	// Own: WAL does not carry such damage, so that it is this copy's own. Other damage may be the same on every member.
+	Own bool `json:"own,omitempty"`
+}
+
+// mostReported bounds StructureFound.Damage.
+const mostReported = 20
+
+// OwnKinds are the kinds of findings that WAL does not carry: a page that the server cannot read, and files that are missing, too short or
+// too long. A replica that replays the WAL of a sound primary has sound files. All other kinds (rows, index entries, duplicate keys, bits
+// of a visibility map) may have been written by a primary, and then every replica has them.
+var OwnKinds = []string{"page", "missing file", "file size"}
+
+// Against is what the check of that data has found beyond doubt; nil: no check.
+func (s *Structure) Against(incarnation string) *StructureFound {
+	if s == nil || incarnation == "" {
+		return nil
+	}
+	f := &StructureFound{Incarnation: incarnation, Complete: s.Complete && s.Looked()}
+	corrupt := int64(0)
+	for _, d := range s.Damage {
+		if d.Suspect {
+			continue
+		}
+		if corrupt++; len(f.Damage) == mostReported {
+			continue
+		}
+		r := RelationFile{Name: strings.TrimSuffix(d.Database+"."+d.Relation, "."), Node: d.Node, Check: d.Check}
+		for _, e := range d.Evidence {
+			if own := slices.Contains(OwnKinds, e.Kind); r.Kind == "" || own && !r.Own {
+				r.Kind, r.Own = e.Kind, own
+			}
+		}
+		f.Damage = append(f.Damage, r)
+	}
+	all, _ := s.Wrong()
+	f.Complete = f.Complete && all == int64(len(f.Damage))
+	return f
+}
+
+// Has tells whether the check has found damage of that relation by that check, too.
+func (f *StructureFound) Has(r RelationFile) bool {
+	return slices.ContainsFunc(f.Damage, func(o RelationFile) bool { return o.Name == r.Name && o.Check == r.Check })
+}
+
+// In tells whether a page that a comparison has found is one of that file.
+func (r RelationFile) In(d DifferentBlock) bool {
+	node, _, _ := strings.Cut(path.Base(d.Path), "_")
+	return node == fmt.Sprint(r.Node) && d.Relation == r.Name
+}
+
+// String names it as evidence does.
+func (r RelationFile) String() string { return DamagedPage(r.Name, r.Check+": "+r.Kind) }
 
 // Looked tells whether tables or indexes were verified at all: without the extensions, only files are.
 func (s *Structure) Looked() bool { return s.Checks["heap"].Clean+s.Checks["btree"].Clean > 0 }

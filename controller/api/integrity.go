@@ -35,10 +35,7 @@ func (s *subject) clearDamage(req wire.ClearRequest) (planned, error) {
 	case m.Excluded == "":
 		return planned{}, refused("nothing is known against the data of %s", req.Member)
 	}
-	evidence := m.Excluded
-	if r := s.snapshot.Input.View.Member(conf); r != nil {
-		evidence = health.JoinDamage(evidence, r.Damage) // more may have been found since the verdict
-	}
+	evidence := decide.Evidence(s.snapshot.Input, s.c.Name, req.Member) // more may have been found since the verdict
 	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason), Cleared: evidence}
 	if m.ClearedAs == cmp.Or(m.DamagedAs, m.Incarnation) { // evidence that was set aside before stays so: the data is still the same
 		j.Cleared = health.JoinDamage(m.Cleared, evidence)

@@ -35,6 +35,14 @@ func TestClearDamage(t *testing.T) {
 			t.Errorf("what was set aside of %s: %+v, %v", c.as, p.cmd.Judge, err)
 		}
 	}
+	s = subjectWith(t, func(_, replica *health.Member) {
+		replica.Checks = &health.Checks{Found: &health.StructureFound{Incarnation: replica.Incarnation,
+			Damage: []health.RelationFile{{Name: "d.public.t", Check: "heap", Kind: "page", Own: true}}}}
+	})
+	s.c.Members["m2"].Excluded = "1 bad page"
+	if p, err := s.clearDamage(clear); err != nil || p.cmd.Judge.Cleared != "1 bad page; "+health.Inspected+"d.public.t (heap: page)" {
+		t.Errorf("what a check of the structure has found: %+v, %v", p.cmd.Judge, err)
+	}
 	if _, err := s.clearDamage(wire.ClearRequest{Member: "m9", Reason: "x"}); err == nil || !strings.Contains(err.Error(), "it has m1, m2") {
 		t.Errorf("of a stranger: %v", err)
 	}

@@ -111,6 +111,10 @@
 // the target ends that hold (member.thaw). It is frozen only where a failover and commits do not need it: a paused standby asks for no new
 // stream.
 //
+// Damage that a check of the structure finds excludes a member where it is that copy's own (inspected): WAL carries no unreadable page and
+// no missing file, but it does carry wrong rows and index entries. Those count where a comparison has found another page in that file than
+// on a member whose own check has not found them; else every member may have them, and an exclusion would leave none to promote.
+//
 // One page of a stopped replica may be replaced by another member's (mend.go, supervisor.fits): a server replays from its control file's
 // redo position on, so the page must have all changes up to there and none behind, whatever the LSN of the page that it replaces. Old and
 // new page are on the agent's disk before the first byte is written, and a start completes what was interrupted.

@@ -33,7 +33,7 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 		if r.Incarnation != m.Incarnation && m.HasStreamed { // an old report
 			continue
 		}
-		damage := health.JoinDamage(r.Damage, v.compared(name, r))
+		damage := v.evidence(name, r)
 		if health.KnownDamage(damage, m.Cleared) {
 			continue
 		}
@@ -41,6 +41,99 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 			Reason{Code: damageFound, Member: name, Detail: damage}
 	}
 	return nil, Reason{}
+}
+
+// Evidence is all that speaks against the data of a member so that it is not promoted, also what an operator has set aside; "" for nothing.
+func Evidence(in Input, cluster, name string) string {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil || c.Members[name] == nil {
+		return ""
+	}
+	v := &clusterView{Input: in, c: c, conf: conf}
+	damage := c.Members[name].Excluded
+	if r := v.known(name); r != nil {
+		damage = health.JoinDamage(damage, v.evidence(name, r))
+	}
+	return damage
+}
+
+// evidence is what agents report against the data of a member.
+func (v *clusterView) evidence(name string, r *health.Member) string {
+	return health.JoinDamage(health.JoinDamage(r.Damage, v.compared(name, r)), v.inspected(name, r))
+}
+
+// inspected is what a check of the structure has shown against the data of a member. Damage that WAL does not carry is that copy's own.
+// Rows, index entries and the like may have come from the primary, and then each member has them: an exclusion would leave none to promote,
+// and a copy would bring them again. So they count only where a comparison has found that this member's file differs, and a check of the
+// structure of a member that has the other page has not found them.
+func (v *clusterView) inspected(name string, r *health.Member) string {
+	f := r.Checks.FoundBy()
+	if f == nil || f.Incarnation != r.Incarnation && !r.Had(f.Incarnation) {
+		return ""
+	}
+	var files []string
+	for _, d := range f.Damage {
+		if d.Own || v.differs(name, f.Incarnation, d) {
+			files = append(files, d.String())
+		}
+	}
+	return health.NamePages(health.Inspected, files, 0)
+}
+
+// differs tells whether the damaged file of a member's data is another one than that of members whose own is sound: of all that a
+// comparison suspects beside it; or, where it names the member, of one of the others.
+func (v *clusterView) differs(name, incarnation string, file health.RelationFile) bool {
+	for _, by := range v.allFresh() {
+		if by == nil || by.Comparison == nil || by.Comparison.Incarnations[name] != incarnation {
+			continue
+		}
+		c := by.Comparison
+		for _, d := range c.Damage {
+			if !d.Settled || !slices.Contains(d.Suspects, name) || !file.In(d) {
+				continue
+			}
+			unsound := func(other string) bool { return !v.soundFile(other, c.Incarnations[other], file) }
+			if d.Named {
+				others := slices.DeleteFunc(slices.Clone(c.Members), func(o string) bool { return slices.Contains(d.Suspects, o) })
+				if len(slices.DeleteFunc(others, unsound)) > 0 {
+					return true
+				}
+				continue
+			}
+			others := slices.DeleteFunc(slices.Clone(d.Suspects), func(o string) bool { return o == name })
+			if len(others) > 0 && !slices.ContainsFunc(others, unsound) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// soundFile tells whether a check of the structure of that data of a member has reached its end, and has not found that damage.
+func (v *clusterView) soundFile(name, incarnation string, file health.RelationFile) bool {
+	r := v.fresh(name)
+	if r == nil {
+		return false
+	}
+	f := r.Checks.FoundBy()
+	return f != nil && f.Complete && f.Incarnation == incarnation && r.Incarnation == incarnation && !f.Has(file)
+}
+
+// everywhere names another member whose check of the structure has found all that a member's has; "" for none.
+func (v *clusterView) everywhere(name string, f *health.StructureFound) string {
+	if f == nil || len(f.Damage) == 0 {
+		return ""
+	}
+	for i, r := range v.allFresh() {
+		other := v.conf.Members[i].Name
+		if r == nil || other == name || r.Checks.FoundBy() == nil || r.Checks.Found.Incarnation != r.Incarnation {
+			continue
+		}
+		if !slices.ContainsFunc(f.Damage, func(d health.RelationFile) bool { return !r.Checks.Found.Has(d) }) {
+			return other
+		}
+	}
+	return ""
 }
 
 // compared is what comparisons of the cluster's members, which its agents have made, have proven against the data of one.
@@ -70,7 +163,12 @@ func (v *clusterView) suspected(name string, r *health.Member) (found string) {
 		}
 	}
 	if damage := r.Checks.Of(platform.CheckStructure).Damage; damage != "" {
-		found = health.JoinDamage(found, "a check of the structure found damage: "+damage)
+		text := health.Inspected + damage
+		if other := v.everywhere(name, r.Checks.FoundBy()); other != "" {
+			text += ". That of " + other + " found it as well, so that it came with the WAL: REINDEX of an index whose table is sound, on the " +
+				"primary, mends it on every member"
+		}
+		found = health.JoinDamage(found, text)
 	}
 	return found
 }

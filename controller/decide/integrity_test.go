@@ -399,3 +399,112 @@ func TestDataSuspect(t *testing.T) {
 		}
 	}
 }
+
+// TestStructureExcludes: what a check of the structure has found excludes a member where the damage is that copy's own: by its kind, or
+// because a comparison shows that its file differs from one that a check has found sound. Else each member may have it.
+func TestStructureExcludes(t *testing.T) {
+	row := health.RelationFile{Name: "d.public.t", Node: 7, Check: "heap", Kind: "row"}
+	page := health.RelationFile{Name: "d.public.t", Node: 7, Check: "heap", Kind: "page", Own: true}
+	finds := func(name, incarnation string, damage ...health.RelationFile) func(*stage) {
+		return func(st *stage) {
+			st.members[name].Checks = &health.Checks{Found: &health.StructureFound{Incarnation: incarnation, Complete: true, Damage: damage}}
+		}
+	}
+	differs := func(kind string, named bool, suspects ...string) func(*stage) {
+		return func(st *stage) {
+			st.members["m3"].Comparison = &health.Comparison{Complete: true, Members: []string{"m1", "m2", "m3"},
+				Incarnations: map[string]string{"m1": "m1_1", "m2": "m2_2", "m3": "m3_3"}, Damage: []health.DifferentBlock{
+					{Path: "base/5/7", Relation: "d.public.t", Block: 3, Kind: kind, Suspects: suspects, Named: named, Settled: true}}}
+		}
+	}
+	incomplete := func(name string) func(*stage) {
+		return func(st *stage) { st.members[name].Checks.Found.Complete = false }
+	}
+	elsewhere := func(st *stage) { st.members["m3"].Comparison.Damage[0].Path = "base/5/8" }
+	lineage := func(st *stage) { st.members["m2"].Lineage = "m2_1" }
+	clears := func(st *stage) {
+		st.c().Members["m2"].Cleared, st.c().Members["m2"].ClearedAs = health.Inspected+page.String(), "m2_2"
+	}
+	for _, c := range []struct {
+		name    string
+		changes []func(*stage)
+		want    string // the member; "" for none
+	}{
+		{"a page that the server cannot read", []func(*stage){finds("m2", "m2_2", page)}, "m2"},
+		{"of the primary", []func(*stage){finds("m1", "m1_1", page)}, "m1"},
+		{"of data that was replaced", []func(*stage){finds("m2", "m2_1", page)}, ""},
+		{"of data that was rewound", []func(*stage){finds("m2", "m2_1", page), lineage}, "m2"},
+		{"set aside by an operator", []func(*stage){finds("m2", "m2_2", page), clears}, ""},
+		{"rows, and nothing is known of the primary's", []func(*stage){finds("m2", "m2_2", row)}, ""},
+		{"rows, and the primary has none such, but the files were not compared", []func(*stage){finds("m2", "m2_2", row),
+			finds("m1", "m1_1")}, ""},
+		{"rows on both", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1", row), differs("content", false, "m1", "m2")}, ""},
+		{"rows, the files differ, and the primary's is sound", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"),
+			differs("content", false, "m1", "m2")}, "m2"},
+		{"rows of the primary, and the replica's file is sound", []func(*stage){finds("m1", "m1_1", row), finds("m2", "m2_2"),
+			differs("content", false, "m1", "m2")}, "m1"},
+		{"rows, the files differ, and the primary's was not checked", []func(*stage){finds("m2", "m2_2", row),
+			differs("content", false, "m1", "m2")}, ""},
+		{"rows, the files differ, and the primary's check has not ended", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"),
+			differs("content", false, "m1", "m2"), incomplete("m1")}, ""},
+		{"rows, and another file differs", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"), differs("content", false, "m1", "m2"),
+			elsewhere}, ""},
+		{"rows, and one of three suspects was not checked", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"),
+			differs("content", false, "m1", "m2", "m3")}, ""},
+		{"rows, the majority names it, and one of the others is sound", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"),
+			differs("content", true, "m2")}, "m2"},
+		{"rows, the majority names it, and none of the others was checked", []func(*stage){finds("m2", "m2_2", row),
+			differs("content", true, "m2")}, ""},
+		{"rows, and the majority names another", []func(*stage){finds("m2", "m2_2", row), finds("m1", "m1_1"),
+			differs("content", true, "m3")}, ""},
+	} {
+		st := well(t, 1, nil)
+		st.conf().Freeze = platform.FreezeOff // which is decided first
+		for _, change := range c.changes {
+			change(st)
+		}
+		st.later(time.Second)
+		cmd, _, _ := st.next()
+		got := ""
+		if cmd != nil && cmd.Judge != nil {
+			if got = cmd.Judge.Member; !strings.HasPrefix(cmd.Judge.Excluded, health.Inspected+"d.public.t (heap: ") {
+				t.Errorf("%s: %q", c.name, cmd.Judge.Excluded)
+			}
+			st.apply(*cmd)
+			if cmd, _, _ := st.next(); cmd != nil && cmd.Judge != nil {
+				t.Errorf("%s: again: %s", c.name, body(cmd))
+			}
+			if e := Evidence(st.input(), "feed", got); !strings.Contains(e, "d.public.t") {
+				t.Errorf("%s: what an operator would set aside is %q", c.name, e)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q is excluded, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestStructureEverywhere: damage that the primary has as well is a problem with its remedy, and excludes none.
+func TestStructureEverywhere(t *testing.T) {
+	st := well(t, 1, nil)
+	entry := health.RelationFile{Name: "d.public.i", Node: 8, Check: "btree", Kind: "missing entry"}
+	for name, of := range map[string]string{"m1": "m1_1", "m2": "m2_2"} {
+		st.members[name].Checks = &health.Checks{Structure: health.Checked{Damage: "d.public.i (btree)"},
+			Found: &health.StructureFound{Incarnation: of, Complete: true, Damage: []health.RelationFile{entry}}}
+	}
+	st.later(time.Second)
+	cmd, _, d := st.next()
+	if cmd != nil {
+		t.Errorf("decided %s", body(cmd))
+	}
+	for _, p := range d.Problems {
+		other := map[string]string{"m1": "m2", "m2": "m1"}[p.Member]
+		want := "That of " + other + " found it as well, so that it came with the WAL: REINDEX"
+		if p.Kind != health.DataSuspect || !strings.Contains(p.Evidence, want) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(d.Problems) != 2 {
+		t.Errorf("%d problems", len(d.Problems))
+	}
+}

@@ -121,6 +121,9 @@ func (m *shared) checks(now time.Duration) *health.Checks {
 	} else if c.last != nil {
 		all.Compare.Ended = c.last.Ended
 	}
+	if i.known != nil && !i.unseen {
+		all.Found = i.known.Against(i.of)
+	}
 	if i.known == nil || !i.unseen && i.of != m.durable.Incarnation && !i.wanted {
 		return &all
 	}

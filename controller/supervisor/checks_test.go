@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,5 +313,16 @@ func TestFoundByStructure(t *testing.T) {
 		if got := m.checks(time.Hour).Structure.Damage; got != want {
 			t.Errorf("%s: %q, want %q", incarnation, got, want)
 		}
+		if f := m.checks(time.Hour).Found; f == nil || f.Incarnation != "feed-e1_1" || len(f.Damage) != 1 {
+			t.Errorf("%s: for the controllers: %+v", incarnation, f) // the data may descend from that
+		}
+	}
+	for _, kind := range []structure.Kind{structure.BadPage, structure.MissingFile, structure.BadFile} {
+		if !slices.Contains(health.OwnKinds, string(kind)) {
+			t.Errorf("%s is carried by WAL", kind)
+		}
+	}
+	if len(health.OwnKinds) != 3 {
+		t.Errorf("%q", health.OwnKinds)
 	}
 }

@@ -84,6 +84,10 @@ func TestStructure(t *testing.T) {
 		s.Damage[0].Check != "btree" || s.Damage[0].Evidence[0].Kind != "missing entry" {
 		t.Errorf("found: %+v", s)
 	}
+	if f := m.Snapshot().Checks.Found; f == nil || !f.Complete || len(f.Damage) != 1 || f.Damage[0].Own ||
+		f.Damage[0].String() != "postgres.public.rows_pkey (btree: missing entry)" {
+		t.Errorf("reported: %+v", f)
+	}
 	m.mu.Lock()
 	m.durable.Incarnation = "feed-e1_2"
 	m.mu.Unlock()
