@@ -215,8 +215,13 @@ func TestChecksSurvive(t *testing.T) {
 	check(t, first.Structure.Begin(0, true))
 	eventually(t, "the check", func() bool { return valueOf(t, pg, checking) == "1" })
 	check(t, first.writeChecks())
-	if got := restart().Structure.Last(); !got.Running || !strings.Contains(got.Waiting, "begins anew") {
+	killed := restart()
+	if got := killed.Structure.Last(); !got.Running || !strings.Contains(got.Waiting, "continues where it was") ||
+		got.Checks["files"].Clean == 0 {
 		t.Errorf("killed: %+v", got)
+	}
+	if i := &killed.inspection; i.o.From == nil || *i.o.From == (structure.Place{}) || !i.o.Install {
+		t.Errorf("killed, it continues at %+v", i.o.From)
 	}
 	first.pause(true)
 	eventually(t, "the pause", func() bool { return first.Structure.Last().Waiting == waitsForMember })

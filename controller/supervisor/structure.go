@@ -25,6 +25,8 @@ const (
 	listedReasons  = 100
 	// evidenceText is the longest text of a finding, in bytes.
 	evidenceText = 400
+	// partKept is how often is kept how far a part of a check has come.
+	partKept = 5 * time.Second
 	// structureRetry is the pause after a check that found no session with the server.
 	structureRetry = 10 * time.Second
 )
@@ -48,6 +50,14 @@ type inspection struct {
 	unseen    bool              // nothing has begun yet
 	known     *health.Structure // never changed; nil: none
 	tally     tally
+	part      part
+}
+
+// part is how far the running part of a check has come, so that a killed agent's next process continues there.
+type part struct {
+	result tally
+	at     *structure.Place // nil: not known
+	kept   time.Duration    // when this was taken
 }
 
 // tally sums what the parts of a check have shown.
@@ -61,8 +71,17 @@ func (i *inspection) keep(now time.Duration, wall time.Time) *KeptStructure {
 	if i.known == nil {
 		return nil
 	}
-	return &KeptStructure{Of: i.of, Check: i.known, Ended: i.ended.wall(now, wall), WholeOf: i.wholeOf, WholeEnded: i.wholeAt.wall(now, wall),
+	k := &KeptStructure{Of: i.of, Check: i.known, Ended: i.ended.wall(now, wall), WholeOf: i.wholeOf, WholeEnded: i.wholeAt.wall(now, wall),
 		Tried: i.tried.wall(now, wall), From: i.o.From, Rate: i.o.Rate, Install: i.o.Install, Scheduled: i.scheduled}
+	if i.part.at != nil {
+		both := tally{}
+		both.add(&i.tally.result)
+		both.add(&i.part.result.result)
+		sums := *i.known
+		both.publish(&sums)
+		k.Check, k.From = &sums, i.part.at
+	}
+	return k
 }
 
 // restore is the opposite. A check that was running continues where its last part ended.
@@ -278,7 +297,7 @@ func (m *Inspector) inspect(ctx context.Context, pg *postgres.Server, incarnatio
 	}
 	i.show(func(k *health.Structure) { k.Waiting = "" })
 	o, number := i.o, i.number
-	if i.scheduled {
+	if i.part = (part{}); i.scheduled {
 		o.Turn = m.turn
 	}
 	m.mu.Unlock()
@@ -297,8 +316,18 @@ func (m *Inspector) inspect(ctx context.Context, pg *postgres.Server, incarnatio
 func (m *Inspector) progress(number int, p structure.Progress) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := &m.inspection; i.number == number && p.Total > 0 {
+	i := &m.inspection
+	if i.number != number || !i.wanted {
+		return
+	}
+	if p.Total > 0 {
 		i.show(func(k *health.Structure) { k.Percent = int(100 * p.Done / p.Total) })
+	}
+	if now := boottime.Now(); i.part.at == nil || now-i.part.kept >= partKept {
+		at := p.At
+		i.part = part{at: &at, kept: now}
+		i.part.result.add(p.Result)
+		m.signalShown()
 	}
 }
 
@@ -318,10 +347,20 @@ func (m *Inspector) verdict(number int, v structure.Verdict) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := &m.inspection
-	if i.number != number || len(i.tally.damage) >= listedDamage {
+	if i.number != number {
 		return
 	}
-	i.tally.damage = append(i.tally.damage, d)
+	again := slices.IndexFunc(i.tally.damage, func(o health.StructureDamage) bool { // found before a kill of the agent, and not counted then
+		return o.Database == d.Database && o.Relation == d.Relation && o.Node == d.Node && o.Check == d.Check
+	})
+	switch {
+	case again >= 0:
+		i.tally.damage[again] = d
+	case len(i.tally.damage) >= listedDamage:
+		return
+	default:
+		i.tally.damage = append(i.tally.damage, d)
+	}
 	i.show(func(k *health.Structure) { k.Damage = slices.Clone(i.tally.damage) })
 }
 
@@ -334,7 +373,7 @@ func (m *Inspector) finished(end inspected) (due time.Duration) {
 		return 0
 	}
 	i.tally.add(&end.result)
-	i.o.From = &end.at
+	i.o.From, i.part = &end.at, part{}
 	i.show(i.tally.publish)
 	switch {
 	case !i.wanted:

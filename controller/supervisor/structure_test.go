@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"errors"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,5 +153,43 @@ func TestStructureWithoutServer(t *testing.T) {
 	eventually(t, "what it waits for", func() bool { return strings.Contains(m.Structure.Last().Waiting, "no session with the server") })
 	if s := m.Structure.Last(); !s.Running || s.Ended != "" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestStructureAfterKill: the next process of an agent that was killed continues the check, and counts and lists everything once.
+func TestStructureAfterKill(t *testing.T) {
+	pg := runningPrimary(t)
+	for _, statement := range []string{"CREATE TABLE public.rows (id int PRIMARY KEY, v text)",
+		"UPDATE pg_index SET indisready = false WHERE indexrelid = 'public.rows_pkey'::regclass",
+		"INSERT INTO public.rows VALUES (5000, 'y')", // which the index does not have
+		"UPDATE pg_index SET indisready = true WHERE indexrelid = 'public.rows_pkey'::regclass",
+		"CREATE EXTENSION amcheck", "CREATE EXTENSION pg_visibility"} {
+		check(t, sqlOf(t.Context(), pg, statement))
+	}
+	slowly(t, pg)
+	m := inspecting(t, pg)
+	m.o.Config.Data = t.TempDir()
+	check(t, os.MkdirAll(m.o.Config.MemberDir(m.o.Name), 0o755))
+	check(t, m.Structure.Begin(0, false))
+	eventually(t, "the slow index", func() bool { return valueOf(t, pg, checking) == "1" })
+	check(t, m.writeChecks())
+	if s := m.Structure.Last(); len(s.Damage) != 1 {
+		t.Fatalf("before: %+v", s)
+	}
+	m.Structure.Stop() // and nothing more is written
+	check(t, sqlOf(t.Context(), pg, "ALTER DATABASE postgres RESET mst.slow"))
+	next := inspecting(t, pg)
+	next.o.Config.Data = m.o.Config.Data
+	next.readChecks()
+	if s := next.Structure.Last(); s == nil || !s.Running || len(s.Damage) != 1 {
+		t.Fatalf("after: %+v", s)
+	}
+	next.Structure.signal()
+	got := next.inspected(t)
+	check(t, next.Structure.Begin(0, false))
+	whole := next.inspected(t)
+	if !got.Complete || !maps.Equal(got.Checks, whole.Checks) || got.Blocks != whole.Blocks || got.Databases != whole.Databases ||
+		len(got.Damage) != 1 || len(whole.Damage) != 1 {
+		t.Errorf("it counted %+v, and a whole check %+v", got, whole)
 	}
 }

@@ -180,7 +180,9 @@ type Sink struct {
 // Progress is how far a check is.
 type Progress struct {
 	Done, Total int64 // bytes, since the beginning of the first of the checks that continue one another
-	At          Place
+	// At is where a check continues that ends here, and Result what this one has counted until then. It is valid during the call.
+	At     Place
+	Result *Result
 }
 
 // Counts are the verdicts of one check.
@@ -364,7 +366,7 @@ func (x *check) tell(v Verdict) {
 
 func (x *check) progress() {
 	if x.sink.Progress != nil {
-		x.sink.Progress(Progress{x.done, max(x.total, x.done), x.at})
+		x.sink.Progress(Progress{x.done, max(x.total, x.done), x.at, &x.result})
 	}
 }
 
