@@ -58,6 +58,9 @@ type PlannedCheck struct {
 	Checked
 	// Every is the schedule's interval in seconds; 0: it is made only when an operator asks for it.
 	EverySeconds float64 `json:"everySeconds,omitempty"`
+	// FullSeconds is, of comparisons that the schedule makes incremental, how old the last one of all pages may become, in seconds; 0: each is
+	// of all pages.
+	FullSeconds float64 `json:"fullSeconds,omitempty"`
 	// NextMS is how long until the next one is due, in milliseconds, at least 1; 0: it is due, or there is no schedule. Hold is the reason why
 	// none begins although it is due.
 	NextMS int64  `json:"nextMS,omitempty"`

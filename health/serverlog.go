@@ -35,6 +35,9 @@ const (
 	SignOfWAL = "wal"
 )
 
+// Signs are all kinds.
+var Signs = []string{SignOfDamage, SignOfStorage, SignOfPanic, SignOfInternal, SignOfWAL}
+
 // SignLasts is how long after its last entry a kind is a problem.
 const SignLasts = 24 * time.Hour
 

@@ -77,15 +77,17 @@ func TestIntegrityShowsSchedule(t *testing.T) {
 	hour := int64(3_600_000)
 	st.Clusters[0].Checks = []health.PlannedCheck{
 		{Depth: "compare", By: "feed-e2", Checked: health.Checked{DoneMS: 2 * hour, TriedMS: hour, Ended: "feed-e1 does not answer"},
-			EverySeconds: 86400, NextMS: 22 * hour},
+			EverySeconds: 86400, FullSeconds: 604800, NextMS: 22 * hour},
 		{Depth: "structure", Member: "feed-e2", By: "feed-e2", Checked: health.Checked{Running: true, Scheduled: true, Percent: 40,
 			Waiting: "it works in 25% of each hour"}, EverySeconds: 3600},
 		{Depth: "structure", Member: "feed-e1", By: "feed-e1", EverySeconds: 3600, Hold: "the cluster is paused"}}
 	s.answer("GET /v1/status", http.StatusOK, st)
 	b.want(exitDone, []string{"integrity", "show", "feed"},
 		"all members  compare    2h0m0s ago; a later one ended early: feed-e1 does not answer",
-		"in 22h0m0s (every 24h0m0s)", "at 40% now; waits: it works in 25%", "never", "due, but the cluster is paused (every 1h0m0s)")
-	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"depth": "structure"`, `"nextMS": 79200000`)
+		"in 22h0m0s (every 24h0m0s, all pages every 168h0m0s)",
+		"at 40% now; waits: it works in 25%", "never", "due, but the cluster is paused (every 1h0m0s)")
+	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"depth": "structure"`, `"nextMS": 79200000`,
+		`"fullSeconds": 604800`)
 	if n := strings.Count(b.out, `"depth": "compare"`); n != len(st.Clusters[0].Members) {
 		t.Errorf("the comparison is about %d members", n)
 	}

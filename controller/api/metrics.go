@@ -58,10 +58,14 @@ var (
 	mScanAge   = desc("member_scan_age_seconds", "Time since the last complete scan of the member's files.", "cluster", "member")
 	mScanFound = desc("member_scan_findings", "Damaged pages that the last scan of the member's files has found.", "cluster", "member")
 
+	mLogRead  = desc("member_log_read", "1 if the agent reads PostgreSQL's log, and all of it.", "cluster", "member")
+	mLogSigns = desc("member_log_signs", "Entries of PostgreSQL's log against the member's data or disk, while the last of the kind "+
+		"is less than 24 hours old.", "cluster", "member", "kind")
+
 	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused,
 		mProblems,
 		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mReplay, mReplayed, mLease, mAge, mGuard, mScanAge,
-		mScanFound}
+		mScanFound, mLogRead, mLogSigns}
 )
 
 // metricsHandler serves a registry of its own, without the metrics of libraries.
@@ -166,6 +170,16 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	}
 	if scan := s.Seen.Scan; scan != nil && (scan.Complete || scan.Findings > 0) {
 		e.Gauge(mScanFound, float64(scan.Findings), conf.Name, m.Name)
+	}
+	if log := s.Seen.Log; log != nil {
+		e.Flag(mLogRead, log.Form != "" && log.Unread == "", conf.Name, m.Name)
+		for _, kind := range health.Signs {
+			n := int64(0)
+			if sign := log.Sign(kind); sign != nil {
+				n = sign.Count
+			}
+			e.Gauge(mLogSigns, float64(n), conf.Name, m.Name, kind)
+		}
 	}
 	if s.Lag >= 0 {
 		e.Gauge(mLag, float64(s.Lag), conf.Name, m.Name)

@@ -94,6 +94,39 @@ func TestReplayMetrics(t *testing.T) {
 	}
 }
 
+// TestLogMetrics: what PostgreSQL's log says against the data or the disk is counted by kind while it is recent; of a member whose log is
+// not known, nothing is said.
+func TestLogMetrics(t *testing.T) {
+	scrape := func(log *health.ServerLog) string {
+		s := subjectWith(t, func(_, replica *health.Member) { replica.Log = log })
+		s.snapshot.Leading = true
+		a := New(Options{Loop: seen{snapshot: s.snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
+		w := httptest.NewRecorder()
+		a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		return w.Body.String()
+	}
+	signs := func(kind string) string {
+		return `mainstay_member_log_signs{cluster="feed",kind="` + kind + `",member="m2"} `
+	}
+	const read = `mainstay_member_log_read{cluster="feed",member="m2"} `
+	if text := scrape(nil); strings.Contains(text, "member_log_") {
+		t.Errorf("without a log:\n%s", text)
+	}
+	text := scrape(&health.ServerLog{Form: "csvlog", Signs: []health.LogSign{{Kind: health.SignOfDamage, Count: 3, LastMS: 60_000},
+		{Kind: health.SignOfStorage, Count: 9, LastMS: health.SignLasts.Milliseconds()}}})
+	for _, want := range []string{read + "1\n", signs("damage") + "3\n", signs("storage") + "0\n", signs("panic") + "0\n",
+		signs("internal") + "0\n", signs("wal") + "0\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, log := range []health.ServerLog{{Form: "stderr", Unread: "permission denied"}, {}} {
+		if text := scrape(&log); !strings.Contains(text, read+"0\n") {
+			t.Errorf("%+v:\n%s", log, text)
+		}
+	}
+}
+
 // TestScanMetrics: a member's scan has an age only once it is complete.
 func TestScanMetrics(t *testing.T) {
 	scrape := func(scan *health.Scan) string {

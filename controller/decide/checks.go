@@ -189,7 +189,7 @@ func (v *checkView) calm(name string) string {
 // plan adds a check, which the agent of by would make next.
 func (v *checkView) plan(p health.PlannedCheck, by string) {
 	plan := v.conf.Integrity.Plan(p.Depth)
-	p.EverySeconds = plan.Every.Seconds()
+	p.EverySeconds, p.FullSeconds = plan.Every.Seconds(), plan.Full.Seconds()
 	if plan.Every > 0 && !p.Running {
 		every, wait := plan.Every.Milliseconds(), int64(0)
 		if p.DoneMS > 0 {

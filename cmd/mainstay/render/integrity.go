@@ -250,6 +250,8 @@ func milliseconds(n int64) time.Duration {
 	return (time.Duration(n) * time.Millisecond).Round(time.Second)
 }
 
+func span(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
 func lastCheck(p health.PlannedCheck) string {
 	text := "never"
 	if p.DoneMS > 0 {
@@ -265,7 +267,11 @@ func lastCheck(p health.PlannedCheck) string {
 }
 
 func nextCheck(p health.PlannedCheck) string {
-	every := " (every " + time.Duration(p.EverySeconds*float64(time.Second)).String() + ")"
+	every := " (every " + span(p.EverySeconds).String()
+	if p.FullSeconds > 0 {
+		every += ", all pages every " + span(p.FullSeconds).String()
+	}
+	every += ")"
 	switch {
 	case p.Running:
 		text := fmt.Sprintf("at %d%% now", p.Percent)
