@@ -81,12 +81,13 @@
 // The state lists every set that may be in force; the last is the one to load. A set is recorded before the primary loads
 // it, and older ones are dropped only when the primary's agent has shown (member.Settle) that (a) nothing can be
 // acknowledged under them any more and (b) enough members of the newest have flushed past the position read after (a). A
-// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Where an epoch begins, of
-// several equal sets only the last stays: a primary that ends again and again before it settles would add one each time. Behind a step
-// down to acks 0 that no operator asked for (when-short: degrade) they all stay: no clause (b) could hold for it, and the last
-// member might be promoted without commits that two members had held. If the operator asks for acks 0, they go. Names in a
-// set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
-// primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
+// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Where an epoch begins
+// and there are many, of equal sets only the last stays: a primary that ends again and again before it settles would add one each time. The
+// command says so, since builds of controllers that decided it by themselves would not come to the same state. Behind a step down to
+// acks 0 that no operator asked for (when-short: degrade) they all stay: no clause (b) could hold for it, and the last member might be
+// promoted without commits that two members had held. If the operator asks for acks 0, they go. Names in a set are incarnations: data
+// that is rewound or rebuilt gets a new one first, and never counts for an old set. A former primary that did not stop cleanly gets a
+// new name at once, and stays out of the set until it streams.
 //
 // Each sender releases commits by the number that it has loaded, and counts every sender that has a place in its own list. So the number
 // and the names change in separate steps, and, since the primary may load the last of several steps at once, a step is taken only if any

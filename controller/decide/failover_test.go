@@ -181,3 +181,38 @@ func TestReplicaWithoutStreamIsSealed(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartsMergeSets: a primary that ends again and again, and is all that is left, adds few durability sets; with few in force the
+// command asks for no merge, which a controller of an earlier build does not know.
+func TestRestartsMergeSets(t *testing.T) { // S2
+	st := well(t, 1, nil)
+	st.members["m2"], st.members["m3"] = nil, nil
+	asked := 0
+	for n := range 12 {
+		st.members["m1"].Opened, st.members["m1"].Process, st.members["m1"].Role = true, health.ProcessRunning, health.RolePrimary
+		st.crash()
+		for range 20 {
+			cmd := st.step(10 * time.Second)
+			if cmd == nil {
+				continue
+			}
+			if cmd.Promote != nil {
+				if cmd.Promote.MergeSets {
+					asked++
+				} else if n >= 5 && asked == 0 {
+					t.Fatalf("after %d restarts: %+v", n+1, st.c().Sets)
+				}
+				if n == 0 && cmd.Promote.MergeSets {
+					t.Error("there is nothing to merge")
+				}
+			}
+			st.apply(*cmd)
+			if cmd.Promote != nil {
+				break
+			}
+		}
+		if got := len(st.c().Sets); got > mostSets || uint64(n+2) != st.c().Epoch.Number {
+			t.Fatalf("after %d restarts epoch %s has %d sets", n+1, st.c().Epoch, got)
+		}
+	}
+}

@@ -308,5 +308,19 @@ func (v *clusterView) promote(proof fencing.Proof, ch choice, clean bool, loss R
 	r := v.known(ch.best)
 	p := &state.Promote{Attempt: v.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
 		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: textsOf(ch.notChosen), Loss: loss.String()}
+	p.MergeSets = v.mergesSets(p)
 	return &state.Command{Promote: p}, why
+}
+
+// mostSets is how many durability sets may be in force although some are equal. Few do no harm, and a controller of a build that knows no
+// merge stops at it.
+const mostSets = 4
+
+// mergesSets tells whether equal sets go with a promotion.
+func (v *clusterView) mergesSets(p *state.Promote) bool {
+	if len(v.c.Sets) < mostSets {
+		return false
+	}
+	next, err := state.Apply(v.State, v.State.Index+1, state.Command{Cluster: v.c.Name, Promote: p})
+	return err == nil && next.Clusters[v.c.Name].HasEqualSets()
 }

@@ -21,6 +21,8 @@ type Promote struct {
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
 	NotChosen map[string]string       `json:"notChosen,omitempty"`
 	Loss      string                  `json:"loss,omitempty"`
+	// MergeSets: of equal durability sets the last one stays. A build that does not know this stops at it; without it, all keep them all.
+	MergeSets bool `json:"mergeSets,omitempty"`
 }
 
 func applyPromote(s *State, c *Cluster, cmd Command) error {
@@ -49,7 +51,9 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Unconfirmed, c.AwaitsGuards = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
-	c.mergeSets()
+	if p.MergeSets {
+		c.mergeSets()
+	}
 	if !inPlace {
 		c.FirstOwn = c.HighSet
 	}

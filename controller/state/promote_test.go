@@ -158,9 +158,12 @@ func TestEqualSetsMerge(t *testing.T) { // S2
 				s = run(t, s, onFeed(Command{Sets: &set}))
 			}
 			s = run(t, s, failover(), promote(func(p *Promote) {
-				p.Member, p.Timeline, p.Sealed, p.Attempt, p.Proof.Epoch = "m1", 1, nil, ep(n+2), epoch
+				p.Member, p.Timeline, p.Sealed, p.Attempt, p.Proof.Epoch, p.MergeSets = "m1", 1, nil, ep(n+2), epoch, true
 			}))
 			feed := s.Clusters["feed"]
+			if feed.HasEqualSets() {
+				t.Fatalf("%s: %s", name, text(feed.Sets))
+			}
 			if newest := feed.Set(); newest.ID != high+uint64(len(c.each))+1 || newest.Epoch != ep(n+2) {
 				t.Fatalf("%s: the newest set is %+v", name, newest)
 			}
@@ -175,6 +178,11 @@ func TestEqualSetsMerge(t *testing.T) { // S2
 				t.Fatalf("%s: after %d restarts the sets are %s, want %s", name, n+1, text(got), text(c.want))
 			}
 		}
+	}
+	// A command that does not ask for it changes as little as it did in builds that knew no merge.
+	kept := run(t, bootstrapped(t, 1), failover(), promote(func(p *Promote) { p.Member, p.Timeline, p.Sealed = "m1", 1, nil }))
+	if c := kept.Clusters["feed"]; len(c.Sets) != 2 || !c.HasEqualSets() {
+		t.Errorf("not asked for: %s", text(c.Sets))
 	}
 	// Within an epoch the primary may know the earlier of two only.
 	s := bootstrapped(t, 1)

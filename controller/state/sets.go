@@ -60,18 +60,34 @@ func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
 // would add one with every restart. What a set demands of a seal, a promise and a promotion is its acks and names alone (S2), so the
 // list demands the same without it, and the later one is dropped by the drop rule of both. It is done only where an epoch begins: that
 // epoch's primary gets the list with its goal, so it certainly knows whichever is the oldest (NoPromisesLeft, L5), and its senders have
-// loaded no set of an earlier one. Within an epoch the primary may have heard of the earlier of two equal sets only.
+// loaded no set of an earlier one. Within an epoch the primary may have heard of the earlier of two equal sets only. The command asks for
+// it: builds of controllers that decided so by themselves would not come to the same state.
 func (c *Cluster) mergeSets() {
 	var kept []platform.DurabilitySet
 	for i, set := range c.Sets {
-		equal := func(later platform.DurabilitySet) bool {
-			return later.Acks == set.Acks && slices.Equal(later.Names, set.Names)
-		}
-		if !slices.ContainsFunc(c.Sets[i+1:], equal) {
+		if !c.equalsLater(i) {
 			kept = append(kept, set)
 		}
 	}
 	c.Sets = kept
+}
+
+// equalsLater tells whether a later set equals the one at i.
+func (c *Cluster) equalsLater(i int) bool {
+	set := c.Sets[i]
+	return slices.ContainsFunc(c.Sets[i+1:], func(later platform.DurabilitySet) bool {
+		return later.Acks == set.Acks && slices.Equal(later.Names, set.Names)
+	})
+}
+
+// HasEqualSets tells whether mergeSets would leave any out.
+func (c *Cluster) HasEqualSets() bool {
+	for i := range c.Sets {
+		if c.equalsLater(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of the members' names.
