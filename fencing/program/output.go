@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -45,4 +46,27 @@ func Apart[T any](ctx context.Context, f func() T) (T, bool) {
 		var none T
 		return none, false
 	}
+}
+
+// ErrHung is returned by Attempt for a call that did not return in time.
+var ErrHung = errors.New("the filesystem does not answer")
+
+// Attempt is Apart for a call with an error. f must leave alone what its caller may use after it has given up.
+func Attempt[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	var none T
+	if err := context.Cause(ctx); err != nil {
+		return none, err
+	}
+	a, ok := Apart(ctx, func() answer {
+		v, err := f()
+		return answer{v, err}
+	})
+	if !ok {
+		return none, ErrHung
+	}
+	return a.v, a.err
 }

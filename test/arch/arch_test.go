@@ -26,7 +26,7 @@ var layers = map[string]int{
 	"health/integrity/serverlog": 1,
 	"health/integrity/compare":   4, "health/integrity/structure": 3,
 	"health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
-	"health/backup/target": 2, "health/backup": 4,
+	"health/backup/target": 2, "health/backup": 4, "health/backup/archive": 3,
 	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/supervisor": 5, "controller/agent": 6,
 	"controller/api": 5,

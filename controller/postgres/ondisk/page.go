@@ -93,3 +93,22 @@ func (w *Walk) longHeader(page fields) (why string) {
 	}
 	return ""
 }
+
+// ParseFirstPage reads what the first page of a segment says of itself: the format, and whose file it is, by its address. The timeline is
+// that of the page, and older than the file's in the first segment of a timeline. ok is false for what is no first page of a known format.
+func ParseFirstPage(page []byte) (f Format, s Segment, ok bool) {
+	if len(page) < longHeader {
+		return f, s, false
+	}
+	p := fields(page)
+	f = Format{SystemID: fmt.Sprint(p.uint64(atPageSystem)), Segment: uint64(p.uint32(atPageSegment)), Page: uint64(p.uint32(atPageSize))}
+	for major, magic := range magics {
+		if magic == p.uint16(atMagic) {
+			f.Major = major
+		}
+	}
+	if !f.Known() || p.uint16(atFlags)&hasLongHeader == 0 || uint64(p.lsn(atPageAddress))%f.Segment != 0 {
+		return f, s, false
+	}
+	return f, Segment{platform.Timeline(p.uint32(atPageLine)), uint64(p.lsn(atPageAddress)) / f.Segment}, true
+}

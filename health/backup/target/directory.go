@@ -39,27 +39,15 @@ type directory struct {
 
 // apart makes calls to the filesystem, at most until ctx ends. f must leave alone what its caller may use after it has given up.
 func apart[T any](ctx context.Context, d *directory, f func() (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
+	if d.calls.Load() >= mostCalls {
+		var none T
+		return none, fmt.Errorf("%w: %d calls to it have not returned", program.ErrHung, mostCalls)
 	}
-	var none T
-	if err := context.Cause(ctx); err != nil {
-		return none, err
-	}
-	if d.calls.Add(1) > mostCalls {
-		d.calls.Add(-1)
-		return none, fmt.Errorf("%w: %d calls to it have not returned", errHung, mostCalls)
-	}
-	a, ok := program.Apart(ctx, func() answer {
+	return program.Attempt(ctx, func() (T, error) {
+		d.calls.Add(1)
 		defer d.calls.Add(-1)
-		v, err := f()
-		return answer{v, err}
+		return f()
 	})
-	if !ok {
-		return none, errHung
-	}
-	return a.v, a.err
 }
 
 // inRoot makes calls below the directory, which no name leaves.

@@ -23,7 +23,6 @@ var (
 	ErrDamaged = errors.New("the object is damaged")
 
 	errStalled = errors.New("no byte has moved")
-	errHung    = errors.New("the filesystem does not answer")
 	errGone    = errors.New("the folder is not there")
 )
 
@@ -79,7 +78,7 @@ func (e *Error) Reason() Reason {
 		{Full, []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}},
 		{ReadOnly, []error{syscall.EROFS}},
 		{Denied, []error{fs.ErrPermission}},
-		{Slow, []error{errStalled, errHung, context.DeadlineExceeded, program.ErrLate, syscall.ETIMEDOUT}},
+		{Slow, []error{errStalled, program.ErrHung, context.DeadlineExceeded, program.ErrLate, syscall.ETIMEDOUT}},
 		{Unreachable, []error{errGone, syscall.ESTALE, syscall.ENOTCONN, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH,
 			syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EIO, io.ErrUnexpectedEOF}},
 	} {
