@@ -13,5 +13,5 @@
 // Every step ends with its context, and is given up when nothing has moved for Limits.Stall. No process that it has started outlives a
 // step, also if this process is killed.
 //
-// The flow enters in Engine, and leaves through Record, Tested and Progress.
+// The flow enters in Engine.Make, Engine.TestRestore and Engine.Restore, and leaves through Record, Tested and Progress.
 package backup

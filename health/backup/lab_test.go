@@ -17,12 +17,13 @@ import (
 
 // lab is one server for many tests, and an engine beside it.
 type lab struct {
-	t       *testing.T
-	dir     string
-	source  *damage.Server
-	engine  *Engine
-	vault   target.Target
-	vaultAt string
+	t        *testing.T
+	dir      string
+	source   *damage.Server
+	engine   *Engine
+	vault    target.Target
+	vaultAt  string
+	settings []string
 }
 
 var labTables = []string{
@@ -32,8 +33,8 @@ var labTables = []string{
 	"INSERT INTO likes SELECT n FROM generate_series(1, 500) n",
 	"CREATE TABLE wide (id int, v text)", "ALTER TABLE wide ALTER v SET STORAGE EXTERNAL",
 	"INSERT INTO wide SELECT n, repeat(md5(n::text), 200) FROM generate_series(1, 60) n",
-	"CREATE TABLE private (id int)", "INSERT INTO private VALUES (1)", "ALTER TABLE private ENABLE ROW LEVEL SECURITY",
-	"VACUUM ANALYZE", "CHECKPOINT",
+	"CREATE TABLE secret (id int)", "INSERT INTO secret VALUES (1)", "ALTER TABLE secret ENABLE ROW LEVEL SECURITY",
+	"VACUUM ANALYZE", "UPDATE posts SET v = v WHERE ctid = '(1,1)'", "CHECKPOINT",
 }
 
 // newLab makes a server with a tablespace and configuration that would end a scratch instance at once.
@@ -41,17 +42,19 @@ func newLab(t *testing.T, v pg.Version) *lab {
 	t.Helper()
 	ctx := kit.Context(t, kit.Patience)
 	l := &lab{t: t, dir: v.Dir, vaultAt: filepath.Join(v.Dir, "vault")}
-	l.source = kit.Must[*damage.Server](t)(damage.NewServer(ctx, v.Programs, v.Owner, filepath.Join(v.Dir, "p")))
+	l.source = kit.Must[*damage.Server](t)(damage.NewServer(ctx, v.Programs, v.Owner, filepath.Join(v.Dir, "p"), "--wal-segsize=1"))
 	space := filepath.Join(v.Dir, "p", "space")
 	kit.Check(t, os.Mkdir(space, 0o700), os.Chown(space, int(v.Owner.UID), int(v.Owner.GID)), os.Mkdir(l.vaultAt, 0o700))
-	settings := []string{"autovacuum=off", "shared_buffers=32MB", "wal_level=replica", "max_wal_senders=8", "max_connections=77",
-		"track_commit_timestamp=on", "max_prepared_transactions=7"}
+	l.settings = []string{"shared_preload_libraries=", "autovacuum=off", "shared_buffers=32MB", "max_wal_senders=8",
+		"max_connections=77",
+		"track_commit_timestamp=on", "wal_keep_size=1GB", "max_prepared_transactions=7"}
 	if v.Programs.Major >= 17 {
-		settings = append(settings, "summarize_wal=on")
+		l.settings = append(l.settings, "summarize_wal=on")
 	}
 	t.Cleanup(func() { kit.Check(t, l.source.Kill(context.Background())) })
-	kit.Check(t, l.source.Start(ctx, settings...))
-	l.admin("CREATE DATABASE feed")
+	kit.Check(t, l.source.Start(ctx, l.settings...))
+	l.admin("UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'") // less to copy
+	l.admin("DROP DATABASE template0")
 	l.admin("CREATE TABLESPACE fast LOCATION '" + space + "'")
 	l.sql(labTables...)
 	l.sql("CREATE TABLE far (id int) TABLESPACE fast", "INSERT INTO far SELECT generate_series(1, 1000)")
@@ -74,7 +77,7 @@ func (l *lab) in(t *testing.T) *lab {
 
 func (l *lab) sql(statements ...string) string {
 	l.t.Helper()
-	return kit.Must[string](l.t)(l.source.SQL(kit.Context(l.t, kit.Patience), "feed", statements...))
+	return kit.Must[string](l.t)(l.source.SQL(kit.Context(l.t, kit.Patience), "postgres", statements...))
 }
 
 func (l *lab) admin(statement string) {

@@ -196,7 +196,7 @@ func (m *making) copy(ctx context.Context, w *watch) error {
 	if b.Spread {
 		w.patient(spreadCheckpoint)
 	}
-	err := m.Server.BaseBackup(ctx, b, func(done, total int64) {
+	err := m.Server.BaseBackup(ctx, b, func(done, total int64) { // not all of it: the last word is dropped where it comes at once
 		w.patient(0)
 		w.at(done, total)
 	})

@@ -57,8 +57,11 @@ func unpack(ctx context.Context, r io.Reader, want packed, m *manifest, t tree, 
 	if err != nil {
 		return err
 	}
-	defer z.Close()
 	reading := u.files(ctx, tar.NewReader(z), w)
+	if reading == nil {
+		_, reading = io.Copy(io.Discard, z) // what is behind the archive's end
+	}
+	z.Close() // nothing else reads from here on
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return err
 	}

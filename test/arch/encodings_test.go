@@ -21,6 +21,7 @@ import (
 	"mainstay/controller/supervisor"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/health/backup"
 	"mainstay/health/integrity/compare"
 )
 
@@ -92,6 +93,8 @@ var encoded = []struct {
 	{"structure answer", wire.StructureAnswer{}},
 	{"help of a problem", health.Description{}},
 	{"agent checks", supervisor.KeptChecks{}},
+	{"backup record", backup.Record{}},
+	{"restore test", backup.Tested{}},
 }
 
 // TestEncodings: other versions read what this one writes, from the disk and the network. A new field is a new line of the list, and may
