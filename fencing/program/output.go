@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,19 +10,43 @@ import (
 )
 
 // limited keeps the beginning of an output and discards the rest, so that the program does not block.
-type limited struct{ b strings.Builder }
+type limited struct {
+	most int
+	b    strings.Builder
+	cut  bool
+	line func(string) // may be nil
+	rest []byte       // of a line that has not ended
+}
 
 var _ io.Writer = (*limited)(nil)
 
 func (l *limited) Write(p []byte) (int, error) {
-	l.b.Write(p[:min(len(p), mostOutput-l.b.Len())])
+	room := min(len(p), l.most-l.b.Len())
+	l.b.Write(p[:room])
+	l.cut = l.cut || room < len(p)
+	if l.line != nil {
+		l.tell(p)
+	}
 	return len(p), nil
+}
+
+// tell passes on the lines that are whole now; of a line without an end it keeps as much as of a stream.
+func (l *limited) tell(p []byte) {
+	for {
+		before, after, ended := bytes.Cut(p, []byte("\n"))
+		l.rest = append(l.rest, before[:min(len(before), l.most-len(l.rest))]...)
+		if !ended {
+			return
+		}
+		l.line(string(l.rest))
+		l.rest, p = l.rest[:0], after
+	}
 }
 
 // String drops a last line that was cut off, because the scrubbing of secrets would not find a part of a secret.
 func (l *limited) String() string {
 	s := l.b.String()
-	if len(s) == mostOutput {
+	if len(s) == l.most {
 		s = s[:strings.LastIndexByte(s, '\n')+1]
 	}
 	return s

@@ -31,6 +31,10 @@ type Call struct {
 	Env   []string            // beside PATH and the language, which is C
 	Dir   string              // "" is /
 	As    *syscall.Credential // nil is the caller's own
+	// Stop is sent to the group when ctx ends, so that a program can tidy up; SIGKILL follows after StopGrace. 0 is SIGKILL at once.
+	Stop syscall.Signal
+	Most int               // bytes kept of each stream; 0 is 64 KiB
+	Line func(line string) // told each line of the standard output as it comes; must not block. May be nil
 }
 
 // Ended is the result of a run.
@@ -38,7 +42,11 @@ type Ended struct {
 	Code   int // exit code; -1 if a signal ended it
 	Stdout string
 	Stderr string
+	Cut    bool // one of the streams was longer than what is kept of it
 }
+
+// StopGrace is how long a program that got a Call's Stop may take to end.
+const StopGrace = 10 * time.Second
 
 // ErrLate is returned when a program had not ended in time and was killed.
 var ErrLate = errors.New("did not answer in time and was killed")
@@ -50,7 +58,8 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 		return Ended{}, late(ctx)
 	}
 	cmd := c.command()
-	stdout, stderr := &limited{}, &limited{}
+	most := cmp.Or(c.Most, mostOutput)
+	stdout, stderr := &limited{most: most, line: c.Line}, &limited{most: most}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Start(); err != nil {
 		return Ended{}, fmt.Errorf("start %s: %w", c.Path, err)
@@ -62,6 +71,7 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	case err = <-over:
 	case <-ctx.Done():
 		err = late(ctx)
+		stop(cmd.Process.Pid, c.Stop, over)
 	}
 	// The program is not reaped yet, so its pid still names its group.
 	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
@@ -69,9 +79,22 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 		err = fmt.Errorf("wait for %s: %w", c.Path, wait)
 	}
 	if err != nil {
-		return Ended{Stdout: stdout.String(), Stderr: stderr.String()}, err
+		return Ended{Stdout: stdout.String(), Stderr: stderr.String(), Cut: stdout.cut || stderr.cut}, err
 	}
-	return Ended{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}, nil
+	return Ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), stdout.cut || stderr.cut}, nil
+}
+
+// stop asks a group to end, and waits for its first process.
+func stop(group int, signal syscall.Signal, over <-chan error) {
+	if signal == 0 || unix.Kill(-group, signal) != nil {
+		return
+	}
+	grace := time.NewTimer(StopGrace)
+	defer grace.Stop()
+	select {
+	case <-over:
+	case <-grace.C:
+	}
 }
 
 // command is what runs, and it is not started.

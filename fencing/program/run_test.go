@@ -28,7 +28,7 @@ func shell(t *testing.T, limit time.Duration, script string, args ...string) (En
 func TestRun(t *testing.T) {
 	t.Setenv("OWN", "secret")
 	e, err := shell(t, patience, `read a; echo "$a $0 $MORE $OWN."; echo bad >&2; exit 3`, "word")
-	if err != nil || e != (Ended{3, "given word yes .\n", "bad\n"}) {
+	if err != nil || e != (Ended{3, "given word yes .\n", "bad\n", false}) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if e, err := shell(t, patience, "kill -9 $$"); err != nil || e.Code != -1 {
@@ -48,8 +48,29 @@ func TestRun(t *testing.T) {
 		t.Errorf("a program that is not there: %v", err)
 	}
 	if e, err := shell(t, patience, "yes | head -c 1000000; echo end >&2"); err != nil || len(e.Stdout) > mostOutput ||
-		!strings.HasSuffix(e.Stdout, "y\n") || e.Stderr != "end\n" {
+		!strings.HasSuffix(e.Stdout, "y\n") || e.Stderr != "end\n" || !e.Cut {
 		t.Errorf("%d bytes kept, then %q, %v", len(e.Stdout), e.Stderr, err)
+	}
+}
+
+// TestLines: each line of the output is told as it comes, also what is not kept.
+func TestLines(t *testing.T) {
+	var told []string
+	e, err := Run(t.Context(), Call{Path: "/bin/sh", Args: []string{"-c", `printf 'one\ntw'; printf 'o\n\nthree'; echo no >&2`}, Most: 5,
+		Line: func(line string) { told = append(told, line) }})
+	if err != nil || e.Stdout != "one\n" || !e.Cut || strings.Join(told, "|") != "one|two|" {
+		t.Errorf("%+v, %q, %v", e, told, err)
+	}
+}
+
+// TestStop: at the deadline a program is asked to end, and what it writes then is kept.
+func TestStop(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	e, err := Run(ctx, Call{Path: "/bin/sh", Args: []string{"-c", `trap 'echo tidied; exit 1' INT; sleep 600 & wait`}, Stop: syscall.SIGINT})
+	if !errors.Is(err, ErrLate) || e.Stdout != "tidied\n" || time.Since(began) > StopGrace {
+		t.Errorf("%+v, %v after %s", e, err, time.Since(began))
 	}
 }
 

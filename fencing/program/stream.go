@@ -20,7 +20,7 @@ func Stream(ctx context.Context, c Call, in io.Reader, out io.Writer) (Ended, er
 	if context.Cause(ctx) != nil {
 		return Ended{}, late(ctx)
 	}
-	stderr := &limited{}
+	stderr := &limited{most: mostOutput}
 	cmd := c.command()
 	cmd.Stderr = stderr
 	p, err := connect(cmd, in, out)

@@ -33,7 +33,7 @@ func (s slow) Write(p []byte) (int, error) {
 func TestStream(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
 	var out bytes.Buffer
-	if e, err := stream(t, patience, bytes.NewReader(large), &out, "cat; echo said >&2"); err != nil || e != (Ended{0, "", "said\n"}) ||
+	if e, err := stream(t, patience, bytes.NewReader(large), &out, "cat; echo said >&2"); err != nil || e != (Ended{Stderr: "said\n"}) ||
 		!bytes.Equal(out.Bytes(), large) {
 		t.Errorf("%+v, %v, %d bytes", e, err, out.Len())
 	}
