@@ -54,7 +54,9 @@ func (l *limited) String() string {
 
 // Apart waits for f until ctx ends, and one second more for f to return its reason. It returns false if f then still hangs on a
 // dead disk or device; its goroutine ends when the kernel answers.
-func Apart[T any](ctx context.Context, f func() T) (T, bool) {
+func Apart[T any](ctx context.Context, f func() T) (T, bool) { return apart(ctx, drain+time.Second, f) }
+
+func apart[T any](ctx context.Context, longer time.Duration, f func() T) (T, bool) {
 	answer := make(chan T, 1)
 	go func() { answer <- f() }()
 	select {
@@ -62,7 +64,7 @@ func Apart[T any](ctx context.Context, f func() T) (T, bool) {
 		return v, true
 	case <-ctx.Done():
 	}
-	grace := time.NewTimer(drain + time.Second)
+	grace := time.NewTimer(longer)
 	defer grace.Stop()
 	select {
 	case v := <-answer:

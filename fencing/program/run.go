@@ -84,6 +84,29 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	return Ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), stdout.cut || stderr.cut}, nil
 }
 
+// ErrStuck is returned when a program that was killed did not end: it hangs in the kernel, most often on a dead disk.
+var ErrStuck = errors.New("was killed but hangs in the kernel; check the disk")
+
+// RunApart is Run that returns in time also while the kernel holds the program: two seconds and, with a Stop, StopGrace after ctx.
+func RunApart(ctx context.Context, c Call) (Ended, error) {
+	type outcome struct {
+		ended Ended
+		err   error
+	}
+	longer := drain + time.Second
+	if c.Stop != 0 {
+		longer += StopGrace
+	}
+	o, back := apart(ctx, longer, func() outcome {
+		e, err := Run(ctx, c)
+		return outcome{e, err}
+	})
+	if !back {
+		return Ended{}, ErrStuck
+	}
+	return o.ended, o.err
+}
+
 // stop asks a group to end, and waits for its first process.
 func stop(group int, signal syscall.Signal, over <-chan error) {
 	if signal == 0 || unix.Kill(-group, signal) != nil {

@@ -59,6 +59,15 @@ func NewServer(ctx context.Context, b postgres.Binaries, o postgres.Owner, dir s
 	return s, err
 }
 
+// Existing is a server on data that is there already, such as a restored backup, with its socket in dir.
+func Existing(b postgres.Binaries, o postgres.Owner, dir, data string) (*Server, error) {
+	s, err := at(b, o, dir)
+	if err == nil {
+		s.Data = data
+	}
+	return s, err
+}
+
 func at(b postgres.Binaries, o postgres.Owner, dir string) (*Server, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, int(o.UID), int(o.GID))); err != nil {
 		return nil, err
