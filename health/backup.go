@@ -63,7 +63,7 @@ func (b *Backups) Has(targets []string) (missing, why string) {
 		if len(targets) == 0 {
 			return "", ""
 		}
-		return targets[0], "its agent is of a version that makes no backups"
+		return targets[0], "its agent's file defines no target (backup.targets), or it is of an earlier version"
 	}
 	for _, name := range targets {
 		found := false

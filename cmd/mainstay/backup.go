@@ -192,7 +192,9 @@ func (p *program) workEnded(b wire.Backups, began wire.OperationAnswer) error {
 		return err
 	}
 	if !b.Last.Done {
-		p.say("next: `mainstay backup show %s %s` has the evidence", b.Cluster, began.Backup)
+		if b.Last.Job.Work != platform.BackupRestore {
+			p.say("next: `mainstay backup show %s %s` has the evidence", b.Cluster, began.Backup)
+		}
 		return quietError{exitFailed}
 	}
 	return nil

@@ -67,7 +67,8 @@ func TestBackupWork(t *testing.T) {
 	b.want(exitDone, []string{"backup", "cancel", "feed"}, "cancelled")
 	b, s = leader(t)
 	ends(s, false, "check posts: it answers false")
-	b.want(exitFailed, []string{"restore", "feed", "--to", "latest"}, "it answers false", "mainstay backup show feed feed-b3")
+	b.want(exitFailed, []string{"backup", "run", "feed"}, "it answers false", "mainstay backup show feed feed-b3")
+	b.want(exitFailed, []string{"restore", "feed", "--to", "latest"}, "it answers false")
 	if body := s.body("POST /v1/clusters/feed/backups"); !strings.Contains(body, `"until":{"latest":true}`) {
 		t.Errorf("it asked for %s", body)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mainstay/controller/apps"
+	"mainstay/controller/backups"
 	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
@@ -51,6 +52,7 @@ type Agent struct {
 	pressure   pressure
 	apps       apps.Host // begun by Run
 	quarantine *quarantine.Host
+	backups    *backups.Host
 	signals
 	relaySlots chan struct{} // one for each connection relayed for others
 	bonding    sync.Mutex    // one change of the bond at a time; taken before mu, and held while the disk is written
@@ -132,6 +134,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return newAPI(a).serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.quarantine.Run(ctx) })
+	group.Go(func() error { return a.backups.Run(ctx) })
 	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.pressure.watch(ctx, a.log) })
 	group.Go(func() error { return a.tls.Remind(ctx, certificateEnds(a.log)) })
@@ -181,7 +184,17 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		relaySlots: make(chan struct{}, maxRelays), heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
 	}
 	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
+	a.backups = backups.New(backups.Options{Config: cfg, Log: a.log, Server: a.serverOf, Seen: a.seen,
+		News: func() { wakeup.Signal(a.kick) }})
 	return a, nil
+}
+
+// seen is what the agent last saw of a member; the zero value if it does not manage it.
+func (a *Agent) seen(member string) health.Member {
+	if m := a.lookUp(member); m != nil {
+		return m.Snapshot()
+	}
+	return health.Member{}
 }
 
 // supervisor returns the supervisor of a member and starts a new one if needed; it is nil, with a log line, if that fails. It reads the
@@ -282,7 +295,11 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)
 	}
 	for _, m := range a.list() {
-		r.Members = append(r.Members, m.Snapshot())
+		s := m.Snapshot()
+		if len(a.cfg.Backup.Targets) > 0 {
+			s.Backups = a.backups.Report(s.Name)
+		}
+		r.Members = append(r.Members, s)
 	}
 	r.Instances = a.apps.Report()
 	r.Unmanaged = a.cannot()

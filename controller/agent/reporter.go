@@ -193,7 +193,8 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 			m.Wants(goal, answer.Age())
 			m.Learn(supervisor.Others{Positions: answer.Positions, Peers: answer.Peers, Slots: answer.FailoverSlots[goal.Cluster],
 				Tablespaces: answer.Tablespaces[goal.Cluster], Archived: answer.Archived[goal.Cluster], Check: answer.Checks[name],
-				KeptFrom: answer.KeptFrom[goal.Cluster], Backup: answer.Backups[name]})
+				KeptFrom: answer.KeptFrom[goal.Cluster]})
+			a.backups.Obey(name, goal.Cluster, answer.Backups[name])
 		} else if goal.Kind != platform.GoalReleased { // otherwise it was released since that report
 			a.adoptMember(name)
 		}

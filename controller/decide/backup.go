@@ -102,7 +102,7 @@ func (v *backupView) endJob(j *platform.BackupJob) *state.ChangeBackups {
 	case silence > backupSilence:
 		return failed("the agent of %s has been silent for %s", j.Member, silence.Round(time.Second))
 	case r != nil && r.Backups == nil:
-		return failed("the agent of %s is of a version that makes no backups", j.Member)
+		return failed("the agent of %s has no target any more", j.Member)
 	case v.plan == nil && !j.Cancel:
 		return &state.ChangeBackups{Cancel: j.Number}
 	}

@@ -366,9 +366,8 @@ type Others struct {
 	Check platform.CheckOrder
 	// Archived is up to where the primary has archived its WAL. 0, from a primary that does not run, is no news.
 	Archived platform.LSN
-	// KeptFrom is where the WAL begins that is kept for the archive, Backup what this member's agent does for backups.
+	// KeptFrom is where the WAL begins that is kept for the archive.
 	KeptFrom platform.LSN
-	Backup   platform.BackupOrder
 }
 
 // Learn stores what a leader's answer says of the other members. The caller never changes it afterwards.

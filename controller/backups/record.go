@@ -1,0 +1,54 @@
+package backups
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health/backup"
+)
+
+// recordOf is the catalogue's record of what the engine made.
+func recordOf(r *backup.Record, j *job) platform.Backup {
+	b := platform.Backup{ID: r.ID, Member: j.member, Base: r.Base, SystemID: r.SystemID, Version: r.Version, Timeline: r.Timeline,
+		Start: r.Start, End: r.End, Began: r.Began.UTC().Format(time.RFC3339), Bytes: r.Size, Packed: r.Packed, WhyFull: r.FullFor,
+		Evidence: r.Proof.Evidence}
+	switch {
+	case r.Proof.Verdict == backup.Bad:
+		b.Verdict = platform.BackupBad
+	case r.Proof.Verdict == backup.Good && len(r.Receipts) > 0:
+		b.Verdict, b.Evidence = platform.BackupGood, ""
+	case r.Proof.Verdict == backup.Good:
+		b.Verdict, b.Evidence = platform.BackupUnfinished, "no target took it"
+	default:
+		b.Verdict = platform.BackupUnfinished
+	}
+	b.FullSince = b.Began
+	if base := len(j.Backups); b.Base != "" && base > 0 {
+		b.FullSince = j.Backups[0].Began
+	}
+	for _, s := range r.Proof.Steps {
+		b.Steps = append(b.Steps, platform.BackupStep{Name: string(s.Name), Took: s.Took})
+	}
+	for _, c := range r.Proof.Checks {
+		name := string(c.Kind)
+		if c.Name != "" {
+			name += " " + c.Name
+		}
+		b.Results = append(b.Results, platform.CheckResult{Name: name, Good: c.Verdict == backup.Good, Detail: c.Detail})
+	}
+	for _, t := range r.Receipts {
+		b.Receipts = append(b.Receipts, platform.BackupReceipt{Target: t.Target, Object: t.Name, Bytes: t.Size, SHA256: t.SHA256})
+	}
+	if raw, err := json.Marshal(r); err == nil && len(raw) < mostEngine {
+		b.Engine = raw
+	}
+	return b
+}
+
+// mostEngine is how much of the engine's record the catalogue takes. Without it no backup is built on this one.
+const mostEngine = 60 << 10
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,141 @@
+package backups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/postgres/ondisk"
+	"mainstay/health/backup"
+	"mainstay/health/backup/archive"
+	"mainstay/health/backup/target"
+)
+
+// formatOf is the format of a member's WAL.
+func formatOf(ctx context.Context, server *postgres.Server) (ondisk.Format, error) {
+	c, err := server.ControlData(ctx)
+	return ondisk.Format{Major: server.Binaries.Major, SystemID: c.SystemID, Segment: c.SegmentSize, Page: c.BlockSize}, err
+}
+
+// archived is a target's WAL, as recovery reads it.
+type archived struct {
+	from    archive.Named
+	cluster string
+	folder  string // for files on their way
+}
+
+// Fetch gives a file of WAL.
+func (a archived) Fetch(ctx context.Context, name string, w io.Writer) error {
+	to := filepath.Join(a.folder, name)
+	err := archive.Get(ctx, a.from, a.cluster, name, to)
+	if errors.Is(err, target.ErrNotThere) {
+		return backup.ErrNotThere
+	}
+	if err != nil {
+		return err
+	}
+	defer os.Remove(to) //nolint:errcheck // the folder is removed with the work
+	f, err := os.Open(to)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// resolve finds where a restore ends, by reading the archive: PostgreSQL itself would end early at a gap, or refuse a target that no
+// record follows. told says for people what was found.
+func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platform.Backup, until platform.RestorePoint) (backup.WAL,
+	backup.Until, string, error) {
+	var u backup.Until
+	server := h.o.Server(j.member)
+	format, err := formatOf(ctx, server)
+	if err != nil {
+		return nil, u, "", err
+	}
+	reader, err := archive.Open(ctx, from, j.cluster, format)
+	if err != nil {
+		return nil, u, "", err
+	}
+	if u.Timeline, err = newestTimeline(ctx, reader, b); err != nil {
+		return nil, u, "", err
+	}
+	told := ""
+	switch {
+	case until.LSN != 0:
+		u.LSN = until.LSN
+		newest, err := reader.Newest(ctx, u.Timeline, b.Start)
+		if err != nil {
+			return nil, u, "", err
+		}
+		if newest < until.LSN {
+			return nil, u, "", fmt.Errorf("the archive at %s ends at %s, before %s", from.Name, newest, until.LSN)
+		}
+		u.End = newest == until.LSN
+	case until.Latest:
+		if u.LSN, err = reader.Newest(ctx, u.Timeline, b.Start); err != nil {
+			return nil, u, "", err
+		}
+		u.End, told = true, " (the end of the archive)"
+	default:
+		var at archive.Point
+		if until.Name != "" {
+			at, err = reader.AtName(ctx, u.Timeline, b.Start, until.Name)
+		} else {
+			var wanted time.Time
+			if wanted, err = time.Parse(time.RFC3339, until.Time); err == nil {
+				at, err = reader.AtTime(ctx, u.Timeline, b.Start, wanted)
+			}
+		}
+		if err != nil {
+			return nil, u, "", err
+		}
+		u.LSN, u.End = at.LSN, at.End
+		if !at.Newest.IsZero() {
+			told = fmt.Sprintf(" (the newest time in that WAL is %s)", at.Newest.UTC().Format(time.RFC3339))
+		}
+	}
+	if u.LSN < b.End {
+		return nil, u, "", fmt.Errorf("%s is consistent from %s on only, and that point is at %s: begin from an older backup", b.ID, b.End, u.LSN)
+	}
+	folder := filepath.Join(h.o.Config.Backup.Staging, "wal")
+	if err := os.MkdirAll(folder, 0o711); err != nil { // staging may not be there yet, and PostgreSQL's user passes through it
+		return nil, u, "", err
+	}
+	return archived{from, j.cluster, folder}, u, told, nil
+}
+
+// newestTimeline is the newest timeline in the archive whose history a backup belongs to: a failover since has left the backup's own.
+func newestTimeline(ctx context.Context, r *archive.Reader, b *platform.Backup) (platform.Timeline, error) {
+	all := r.Timelines()
+	for n := len(all) - 1; n >= 0; n-- {
+		if all[n] <= b.Timeline {
+			break
+		}
+		h, err := r.History(ctx, all[n])
+		if err != nil {
+			return 0, err
+		}
+		if at, left := leaves(h, b.Timeline); left && at >= b.End {
+			return all[n], nil
+		}
+	}
+	return b.Timeline, nil
+}
+
+// leaves is where a history leaves a timeline.
+func leaves(h platform.History, t platform.Timeline) (platform.LSN, bool) {
+	for _, f := range h {
+		if f.Timeline == t {
+			return f.End, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
+	"mainstay/test/testbed"
+)
+
+// vaulted is a platform of three members whose agents keep backups in one folder, and an operator's check of them.
+func vaulted(t *testing.T) (tr *trial, vault string) {
+	dir := folder(t)
+	vault = filepath.Join(dir, "vault")
+	o := testbed.Options{Dir: dir, Members: 3, AgentLines: []string{"backup: {targets: {vault: {directory: " + vault + "}}}"},
+		Settings: []string{"durability: {acks: 1}", `backup: {targets: [vault], keep: 2, checks: [{name: posts, database: feed, ` +
+			`sql: "SELECT count(*) > 0 FROM posts"}]}`}}
+	if err := os.Mkdir(vault, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return begin(t, o), vault
+}
+
+// catalogue is what `mainstay backup list` knows of feed.
+func (tr *trial) catalogue(t *testing.T) wire.Backups {
+	t.Helper()
+	out, err := tr.CLI(tr.ctx, "backup", "list", "feed", "--output", "json")
+	tr.check(t, err)
+	var all []wire.Backups
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return all[0]
+}
+
+// TestBackup: a backup is made and proven, WAL is archived over a failover, a table is dropped, and all that was acknowledged before comes
+// back from the target; a copy that rots there is found.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	tr, vault := vaulted(t)
+	p := tr.primary(t)
+	tr.says(t, 0, []string{"backup", "run", "feed", "--dry-run"}, "copies a full copy", "released to vault", "nothing was changed")
+	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b1 is good, and held by vault")
+	b := tr.catalogue(t).Backups[0]
+	if b.Verdict != platform.BackupGood || b.Member == p || b.End == 0 || len(b.Receipts) != 1 || len(b.Results) == 0 {
+		t.Fatalf("the record is %+v", b)
+	}
+	tr.says(t, 0, []string{"backup", "show", "feed", "feed-b1"}, "good", "assertion posts", "feed/backup/feed-b1/base.tar.zst")
+
+	tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	promoted, err := tr.WaitPrimary(tr.ctx, p)
+	tr.check(t, err)
+	tr.healthy(t)
+	tr.judge()
+	sql := func(text string) string {
+		t.Helper()
+		out, err := tr.SQL(tr.ctx, promoted, "feed", text)
+		tr.check(t, err)
+		return out
+	}
+	posts := sql("SELECT count(*) FROM posts")
+	sql("SELECT pg_create_restore_point('before-drop')")
+	sql("DROP TABLE posts CASCADE")
+	tr.archived(t, promoted)
+
+	tr.says(t, 0, []string{"restore", "feed", "--to", "before-drop", "--dry-run"}, "fetches feed-b1", "restore point before-drop",
+		"no member is touched")
+	tr.says(t, 1, []string{"restore", "feed", "--to", "latest"}, "posts") // the check: the table is not there
+	tr.says(t, 3, []string{"restore", "feed", "--to", "0/100"}, "no good backup of feed was complete before that point")
+	tr.says(t, 1, []string{"restore", "feed", "--to", "no-such-point"}, `there is no restore point "no-such-point"`)
+	out, err := tr.CLI(tr.ctx, "restore", "feed", "--to", "before-drop")
+	if tr.check(t, err); err != nil {
+		t.Fatal(out)
+	}
+	if got := tr.inCopy(t, out, "SELECT count(*) FROM posts"); got != posts {
+		t.Errorf("the copy has %s posts, and %s were acknowledged before the table was dropped", got, posts)
+	}
+
+	tr.rots(t, filepath.Join(vault, "feed", "backup", "feed-b1", "base.tar.zst"))
+	tr.says(t, 1, []string{"backup", "verify", "feed", "--from", "vault"}, "feed-b1 from vault is not good")
+	tr.says(t, 0, []string{"backup", "list", "feed"}, "BackupBad", "failed from vault")
+	tr.says(t, 3, []string{"restore", "feed"}, "feed has no good backup")
+	tr.says(t, 3, []string{"restore", "feed", "--backup", "feed-b1"}, "feed-b1 is bad", "operator's word")
+}
+
+// archived waits until the target has all WAL that the primary has.
+func (tr *trial) archived(t *testing.T, primary string) {
+	t.Helper()
+	out, err := tr.SQL(tr.ctx, primary, "postgres", "SELECT pg_current_wal_flush_lsn()")
+	tr.check(t, err)
+	wanted, err := platform.ParseLSN(out)
+	tr.check(t, err)
+	tr.check(t, tr.Wait(tr.ctx, "the archive to have "+out, func() (bool, string) {
+		c := tr.catalogue(t)
+		if c.Archive == nil {
+			return false, "nobody archives: " + c.Waits
+		}
+		return max(c.Archive.Partial, c.Archive.Until) >= wanted && c.Archive.Timeline > 1, fmt.Sprintf("%+v", *c.Archive)
+	}))
+}
+
+// rots turns a byte of a file around.
+func (tr *trial) rots(t *testing.T, file string) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	tr.check(t, err)
+	raw[len(raw)/2] ^= 0x40
+	tr.check(t, os.WriteFile(file, raw, 0o600))
+}
+
+var restoredTo = regexp.MustCompile(`stopped: (/\S+)`)
+
+// inCopy starts the copy that a restore has left, asks it, and stops it.
+func (tr *trial) inCopy(t *testing.T, said, question string) string {
+	t.Helper()
+	found := restoredTo.FindStringSubmatch(said)
+	if found == nil {
+		t.Fatalf("no path in %q", said)
+	}
+	programs, err := postgres.Find(tr.Binaries)
+	tr.check(t, err)
+	sockets := folder(t)
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	tr.check(t, os.Chmod(sockets, 0o777))
+	asOwner := func(name string, args ...string) (string, error) {
+		ctx, cancel := context.WithTimeout(tr.ctx, time.Minute)
+		defer cancel()
+		args = append([]string{filepath.Join(programs.Dir, name)}, args...)
+		if os.Geteuid() == 0 {
+			args = append([]string{"runuser", "-u", testbed.Owner(), "--"}, args...)
+		}
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Dir, cmd.WaitDelay = "/", time.Second
+		out, err := cmd.CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	t.Cleanup(func() { asOwner("pg_ctl", "stop", "-m", "immediate", "-D", found[1]) }) //nolint:errcheck // it may have ended
+	if out, err := asOwner("pg_ctl", "start", "-w", "-D", found[1], "-l", filepath.Join(sockets, "log"), "-o",
+		"-c listen_addresses='' -c unix_socket_directories="+sockets+" -c archive_mode=off"); err != nil {
+		log, _ := os.ReadFile(filepath.Join(sockets, "log"))
+		t.Fatalf("the copy does not start: %v\n%s\n%s", err, out, log)
+	}
+	out, err := asOwner("psql", "-At", "-h", sockets, "-d", "feed", "-c", question)
+	if err != nil {
+		t.Fatalf("the copy does not answer: %v: %s", err, out)
+	}
+	return out
+}
