@@ -193,18 +193,15 @@ func (h *Host) makeOne(ctx context.Context, j *job, engine *backup.Engine, ended
 
 // outcome says in one sentence what came of a backup.
 func outcome(b *platform.Backup, r *backup.Record) string {
-	var held, not []string
+	var held []string
 	for _, receipt := range b.Receipts {
 		held = append(held, receipt.Target)
-	}
-	for _, name := range sortedKeys(r.Failed) {
-		not = append(not, name+" did not take it: "+r.Failed[name])
 	}
 	text := b.ID + " is " + string(b.Verdict)
 	if b.Verdict != platform.BackupGood {
 		return text + ": " + b.Evidence
 	}
-	return strings.Join(append([]string{text + ", and held by " + strings.Join(held, ", ")}, not...), "; ")
+	return strings.Join(append([]string{text + ", and held by " + strings.Join(held, ", ")}, notTaken(r)...), "; ")
 }
 
 func assertions(p *platform.BackupPlan) (all []backup.Assertion) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -21,7 +22,7 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 	case r.Proof.Verdict == backup.Good && len(r.Receipts) > 0:
 		b.Verdict, b.Evidence = platform.BackupGood, ""
 	case r.Proof.Verdict == backup.Good:
-		b.Verdict, b.Evidence = platform.BackupUnfinished, "no target took it"
+		b.Verdict, b.Evidence = platform.BackupUnfinished, strings.Join(notTaken(r), "; ")
 	default:
 		b.Verdict = platform.BackupUnfinished
 	}
@@ -30,6 +31,10 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 		b.FullSince = j.Backups[0].Began
 	}
 	for _, s := range r.Proof.Steps {
+		if last := len(b.Steps) - 1; last >= 0 && b.Steps[last].Name == string(s.Name) { // of each target
+			b.Steps[last].Took += s.Took
+			continue
+		}
 		b.Steps = append(b.Steps, platform.BackupStep{Name: string(s.Name), Took: s.Took})
 	}
 	for _, c := range r.Proof.Checks {
@@ -46,6 +51,14 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 		b.Engine = raw
 	}
 	return b
+}
+
+// notTaken are the targets that did not take a backup, each with the reason.
+func notTaken(r *backup.Record) (all []string) {
+	for _, name := range sortedKeys(r.Failed) {
+		all = append(all, name+" did not take it: "+r.Failed[name])
+	}
+	return all
 }
 
 // mostEngine is how much of the engine's record the catalogue takes. Without it no backup is built on this one.

@@ -2,6 +2,7 @@ package backups
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"mainstay/controller/config"
@@ -61,8 +62,8 @@ func (h *Host) probe(ctx context.Context) error {
 				return nil
 			}
 			h.mu.Lock()
-			if p.trouble = ""; err != nil {
-				p.trouble = err.Error()
+			if p.trouble = ""; err != nil { // who shows it names the target
+				p.trouble = strings.TrimPrefix(err.Error(), "target "+p.Name+", "+probePrefix+": ")
 			}
 			h.mu.Unlock()
 		}

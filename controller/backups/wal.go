@@ -98,7 +98,10 @@ func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platf
 			return nil, u, "", err
 		}
 		u.LSN, u.End = at.LSN, at.End
-		if !at.Newest.IsZero() {
+		switch {
+		case at.End && until.Time != "":
+			told = fmt.Sprintf(" (the archive ends before that time; the newest time in it is %s)", at.Newest.UTC().Format(time.RFC3339))
+		case !at.Newest.IsZero():
 			told = fmt.Sprintf(" (the newest time in that WAL is %s)", at.Newest.UTC().Format(time.RFC3339))
 		}
 	}

@@ -117,13 +117,13 @@ func (v *backupView) heldBackups() string {
 // backupMember is the member whose agent works for backups next: a replica whose files were found clean most recently, or the primary
 // where no replica can. Where none can, it is "", with the reasons.
 func (v *backupView) backupMember() (name string, why []string) {
-	able := []string{}
+	able, unable := []string{}, map[string][]string{} // by the reason, which is often the same for all
 	for _, name := range v.replicas() {
-		if against := v.cannotBackUp(name); against == "" {
+		against := v.cannotBackUp(name)
+		if against == "" {
 			able = append(able, name)
-		} else {
-			why = append(why, name+": "+against)
 		}
+		unable[against] = append(unable[against], name)
 	}
 	slices.SortStableFunc(able, func(a, b string) int {
 		return cmp.Or(falseFirst(v.doubted(a), v.doubted(b)), v.cleaner(a, b), cmp.Compare(a, b))
@@ -135,7 +135,12 @@ func (v *backupView) backupMember() (name string, why []string) {
 	if against == "" {
 		return v.c.Primary, nil
 	}
-	return "", append(why, v.c.Primary+": "+against)
+	unable[against] = append(unable[against], v.c.Primary)
+	for against, names := range unable {
+		why = append(why, strings.Join(names, ", ")+": "+against)
+	}
+	slices.Sort(why)
+	return "", why
 }
 
 // cannotBackUp is why a member's agent cannot work for backups; "" if it can.
@@ -250,14 +255,16 @@ func (v *backupView) testTarget(newest *platform.Backup) string {
 	return best
 }
 
-// archiver is the member whose agent archives the cluster's WAL, "" for none. The one that does it continues, as long as it can.
+// archiver is the member whose agent archives the cluster's WAL, "" for none. The one that does it continues, as long as it can; the
+// primary only until a replica can.
 func (v *backupView) archiver() string {
 	if v.plan == nil || v.plan.NoArchive || v.c.Primary == "" || !v.c.Opened {
 		return ""
 	}
 	for i := range v.conf.Members {
 		name := v.conf.Members[i].Name
-		if r := v.fresh(name); r != nil && r.Backups != nil && r.Backups.Archive != nil && v.cannotBackUp(name) == "" {
+		r := v.fresh(name)
+		if name != v.c.Primary && r != nil && r.Backups != nil && r.Backups.Archive != nil && v.cannotBackUp(name) == "" {
 			return name
 		}
 	}

@@ -238,6 +238,10 @@ func TestArchiver(t *testing.T) {
 	if got := archives(); !slices.Equal(got, []string{"m3"}) || KeptFrom(st.input(), "feed") != 700 {
 		t.Errorf("once m3 does it, %v archive; WAL is kept from %s", got, KeptFrom(st.input(), "feed"))
 	}
+	st.members["m1"].Backups.Archive = &health.Archiving{Timeline: 1, Until: 900}
+	if got := archives(); !slices.Equal(got, []string{"m3"}) {
+		t.Errorf("while the primary does it, too, %v archive", got)
+	}
 	st.members["m3"].Backups.Archive.Timeline = 9
 	st.report()
 	if at := KeptFrom(st.input(), "feed"); at != 0 {
@@ -276,7 +280,7 @@ func TestBackupProblems(t *testing.T) {
 			for _, m := range st.members {
 				m.Backups.Targets = nil
 			}
-		}, health.BackupOverdue, "m3: target vault: its agent's file does not define it"},
+		}, health.BackupOverdue, "m2, m3, m1: target vault: its agent's file does not define it"},
 		{"a bad one", func(st *stage) {
 			st.made(2*hour, platform.Backup{})
 			st.made(hour, platform.Backup{Verdict: platform.BackupBad, Evidence: "base/5/7 block 3: the checksum is wrong"})

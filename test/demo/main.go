@@ -115,6 +115,7 @@ func (d *demo) run(ctx context.Context, tour bool) error {
 	var err error
 	o := testbed.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Binaries: d.binaries, Log: d.out,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
+		Backup:   `checks: [{name: posts, database: feed, sql: "SELECT count(*) > 0 FROM posts"}]`,
 		Apps:     &testbed.Apps{Server: d.path("feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
 	if d.testbed, err = testbed.New(o); err != nil {
 		return err
@@ -195,6 +196,8 @@ func (d *demo) stay(ctx context.Context) error {
   kill -9 $(head -1 %s)
                                           crash the primary %s, then run status again
   mainstay history feed                   what happened, why, and on which proof
+  mainstay backup run feed                make a backup, prove it, release it; then mainstay backup list
+  mainstay restore feed --to latest       the data of a moment ago, in a folder, proven
 
 Kill any process: agents and controllers are restarted within a second, as by a service manager. Logs are in
 %s/log. Ctrl-C ends everything and removes it.

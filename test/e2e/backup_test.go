@@ -20,16 +20,9 @@ import (
 )
 
 // vaulted is a platform of three members whose agents keep backups in one folder, and an operator's check of them.
-func vaulted(t *testing.T) (tr *trial, vault string) {
-	dir := folder(t)
-	vault = filepath.Join(dir, "vault")
-	o := testbed.Options{Dir: dir, Members: 3, AgentLines: []string{"backup: {targets: {vault: {directory: " + vault + "}}}"},
-		Settings: []string{"durability: {acks: 1}", `backup: {targets: [vault], keep: 2, checks: [{name: posts, database: feed, ` +
-			`sql: "SELECT count(*) > 0 FROM posts"}]}`}}
-	if err := os.Mkdir(vault, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return begin(t, o), vault
+func vaulted(t *testing.T) *trial {
+	return begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"},
+		Backup: `keep: 2, checks: [{name: posts, database: feed, sql: "SELECT count(*) > 0 FROM posts"}]`})
 }
 
 // catalogue is what `mainstay backup list` knows of feed.
@@ -48,7 +41,7 @@ func (tr *trial) catalogue(t *testing.T) wire.Backups {
 // back from the target; a copy that rots there is found.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	tr, vault := vaulted(t)
+	tr := vaulted(t)
 	p := tr.primary(t)
 	tr.says(t, 0, []string{"backup", "run", "feed", "--dry-run"}, "copies a full copy", "released to vault", "nothing was changed")
 	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b1 is good, and held by vault")
@@ -87,7 +80,7 @@ func TestBackup(t *testing.T) {
 		t.Errorf("the copy has %s posts, and %s were acknowledged before the table was dropped", got, posts)
 	}
 
-	tr.rots(t, filepath.Join(vault, "feed", "backup", "feed-b1", "base.tar.zst"))
+	tr.rots(t, filepath.Join(tr.Vault(), "feed", "backup", "feed-b1", "base.tar.zst"))
 	tr.says(t, 1, []string{"backup", "verify", "feed", "--from", "vault"}, "feed-b1 from vault is not good")
 	tr.says(t, 0, []string{"backup", "list", "feed"}, "BackupBad", "failed from vault")
 	tr.says(t, 3, []string{"restore", "feed"}, "feed has no good backup")

@@ -48,6 +48,19 @@ func (s *Testbed) Identify() (err error) {
 	return err
 }
 
+// Vault is the folder of all agents for backups.
+func (s *Testbed) Vault() string { return s.path("vault") }
+
+// vault makes that folder, and names it in the files.
+func (s *Testbed) vault() error {
+	if s.Backup == "" {
+		return nil
+	}
+	s.AgentLines = append(slices.Clip(s.AgentLines), "backup: {targets: {vault: {directory: "+s.Vault()+"}}}")
+	s.Settings = append(slices.Clip(s.Settings), "backup: {targets: [vault], "+s.Backup+"}")
+	return os.Mkdir(s.Vault(), 0o700)
+}
+
 // files writes the local files of controllers and agents, and the platform file.
 func (s *Testbed) files() error {
 	if err := os.MkdirAll(s.path("etc"), 0o755); err != nil {

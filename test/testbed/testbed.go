@@ -67,6 +67,9 @@ type Options struct {
 	// file, such as "watchdog: automatic".
 	AgentLines  []string
 	HostSetting string
+	// Backup has the agents keep backups of feed in Vault: it is the rest of the cluster's backup section, such as "every: 24h". "" is for
+	// none.
+	Backup string
 	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
 	ByHand bool
 }
@@ -149,6 +152,9 @@ func New(o Options) (*Testbed, error) {
 		if err := copyProgram(o.Apps.Server, s.path("bin", "feedserver")); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.vault(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	if err := s.makeDisks(); err != nil {
 		return nil, errors.Join(err, s.Close())
