@@ -83,12 +83,15 @@ func TestWalkIn(t *testing.T) {
 		first := slices.IndexFunc(w.spans, func(s span) bool { return s.start >= at && s.end <= at+testSegment })
 		want := End{Why: "no page"}
 		for _, s := range w.spans[max(first, 0):] {
+			if want.First == 0 && first >= 0 {
+				want.First = s.start
+			}
 			if first >= 0 && s.end <= at+testSegment {
 				want.Last, want.LSN = s.start, s.end
 			}
 		}
 		behind := fmt.Sprintf("there is no page at %s", at+testSegment)
-		if end.Last != want.Last || want.Last != 0 && end.LSN != want.LSN || end.Doubt || end.Why != behind {
+		if end.Last != want.Last || want.Last != 0 && end.LSN != want.LSN || end.First != want.First || end.Doubt || end.Why != behind {
 			t.Errorf("segment %d: %+v, want %+v", n, end, want)
 		}
 		// What a page says of the record before it is compared with the page before.

@@ -13,6 +13,8 @@ type End struct {
 	LSN platform.LSN
 	// Last is the start of the last valid record; zero if there was none.
 	Last platform.LSN
+	// First is the start of the first valid record; zero if there was none.
+	First platform.LSN
 	// Checkpoint tells that the walk met the checkpoint it was told of.
 	Checkpoint bool
 	// Foreign tells that the very first page is of another version of WAL, so that nothing was learnt.
@@ -257,6 +259,9 @@ func (w *Walk) accept(end platform.LSN) bool {
 		end = (end + size - 1) / size * size
 	}
 	w.end.Checkpoint = w.end.Checkpoint || r.start == w.checkpoint && r.isCheckpoint()
+	if w.end.First == 0 {
+		w.end.First = r.start
+	}
 	w.end.Last, w.end.LSN, w.at = r.start, end, end
 	w.overwritten, w.record, w.any = 0, record{}, false
 	return true

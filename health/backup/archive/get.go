@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres/ondisk"
@@ -19,11 +20,32 @@ var segmentFile = regexp.MustCompile(`^[0-9A-F]{24}$`)
 // the segment, as the newest of its timeline, it is that with zeros behind. Other names, such as a backup's label, are never there.
 //
 // Its error is target.ErrNotThere where the target has no such file. PostgreSQL takes every failure of a restore_command for that, and
-// ends its recovery early: the caller compares the end that it reached with the one that it wanted.
+// ends its recovery early: so a target that cannot be reached is tried again until ctx ends, and the caller compares the end that was
+// reached with the one that it wanted.
 func Get(ctx context.Context, t Named, cluster, file, to string) error {
 	if err := target.ValidName(cluster); err != nil {
 		return err
 	}
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		<-again.C
+		err := get(ctx, t, cluster, file, to)
+		var of *target.Error
+		if !errors.As(err, &of) || of.Reason() != target.Unreachable && of.Reason() != target.Slow {
+			return err
+		}
+		if left, limited := ctx.Deadline(); ctx.Err() != nil || limited && time.Until(left) < retryEvery {
+			return err
+		}
+		again.Reset(retryEvery)
+	}
+}
+
+// retryEvery is the time between two tries to reach a target.
+const retryEvery = time.Second
+
+func get(ctx context.Context, t Named, cluster, file, to string) error {
 	n := names{cluster}
 	if h, ok := ondisk.ParseHistoryName(file); ok {
 		return write(ctx, t, n.history(h), to, func(u io.Reader, w io.Writer) error {
