@@ -34,7 +34,8 @@ func TestBackup(t *testing.T) {
 		}{
 			{"good", (*lab).good}, {"restored", (*lab).restored}, {"target damaged", (*lab).targetDamaged}, {"assertions", (*lab).assertions},
 			{"damaged copy", (*lab).damagedCopy}, {"archive", (*lab).archive}, {"tablespace in the archive", (*lab).tablespaceInArchive},
-			{"refused", (*lab).refused}, {"no room", (*lab).noRoom}, {"killed", (*lab).killed}, {"incremental", (*lab).incremental},
+			{"refused", (*lab).refused}, {"no room", (*lab).noRoom}, {"unprivileged", (*lab).unprivileged}, {"killed", (*lab).killed},
+			{"incremental", (*lab).incremental},
 			{"standby", (*lab).standby}, {"rotten source", (*lab).rottenSource},
 		} {
 			if !t.Run(c.name, func(t *testing.T) { c.test(l.in(t)) }) {
@@ -97,7 +98,7 @@ func (l *lab) good() {
 	}
 }
 
-func mustJSON(t *testing.T, v any) string {
+func mustJSON(t testing.TB, v any) string {
 	t.Helper()
 	return string(kit.Must[[]byte](t)(json.Marshal(v)))
 }
@@ -418,24 +419,34 @@ func (l *lab) archive() {
 // tablespaceInArchive: replay of a record that creates a tablespace names a folder of the running member. It must not be touched.
 func (l *lab) tablespaceInArchive() {
 	if os.Geteuid() != 0 {
-		l.t.Skip("only a root agent confines a scratch instance")
+		l.t.Skip("see unprivileged")
 	}
-	wal := &pgWAL{dir: filepath.Join(l.source.Data, "pg_wal")}
 	space := filepath.Join(l.dir, "p", "later")
-	kit.Check(l.t, os.Mkdir(space, 0o700), os.Chown(space, int(l.source.Owner.UID), int(l.source.Owner.GID)))
+	kit.Check(l.t, os.MkdirAll(space, 0o700), os.Chown(space, int(l.source.Owner.UID), int(l.source.Owner.GID)))
+	at, untouched := l.usedLater(space)
+	o := l.from("good")
+	o.WAL, o.Until = &pgWAL{dir: filepath.Join(l.source.Data, "pg_wal")}, Until{LSN: at, End: true}
+	evidence(l.t, l.test(o, Unverified).Proof, "Read-only file system", space)
+	untouched()
+}
+
+// usedLater creates a tablespace and a table in it, whose page on the disk is older than WAL. untouched checks that it still is, and drops
+// both.
+func (l *lab) usedLater(space string) (end platform.LSN, untouched func()) {
+	l.t.Helper()
 	l.admin("CREATE TABLESPACE later LOCATION '" + space + "'")
 	l.sql("CREATE TABLE elsewhere (id int) TABLESPACE later", "INSERT INTO elsewhere VALUES (1)", "CHECKPOINT")
 	path := filepath.Join(l.source.Data, l.sql("SELECT pg_relation_filepath('elsewhere')"))
 	before := kit.Must[[]byte](l.t)(os.ReadFile(path))
-	l.sql("UPDATE elsewhere SET id = 2", "SELECT pg_switch_wal()", "CREATE TABLE t3 ()")
-	o := l.from("good")
-	o.WAL, o.Until = wal, Until{LSN: l.now(), End: true}
-	evidence(l.t, l.test(o, Unverified).Proof, "Read-only file system", space)
-	if after := kit.Must[[]byte](l.t)(os.ReadFile(path)); !bytes.Equal(before, after) {
-		l.t.Error("the running member's tablespace was written to")
+	l.sql("UPDATE elsewhere SET id = 2", "SELECT pg_switch_wal()", "CREATE TABLE mark ()", "DROP TABLE mark")
+	return l.now(), func() {
+		l.t.Helper()
+		if after := kit.Must[[]byte](l.t)(os.ReadFile(path)); !bytes.Equal(before, after) {
+			l.t.Error("the running member's tablespace was written to")
+		}
+		l.sql("DROP TABLE elsewhere")
+		l.admin("DROP TABLESPACE later")
 	}
-	l.sql("DROP TABLE elsewhere")
-	l.admin("DROP TABLESPACE later")
 }
 
 func (l *lab) refused() {

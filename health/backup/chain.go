@@ -195,7 +195,7 @@ func (r *run) fetch(ctx context.Context, t target.Target, record *Record, to tre
 		return nil, err
 	}
 	defer packedCopy.Close()
-	err = unpack(ctx, newPaced(ctx, packedCopy, w, r.rate), packed{record.Packed, record.SHA256}, m, to, r.Server.Owner, w)
+	err = unpack(ctx, newPaced(ctx, packedCopy, w, r.rate), packed{size: record.Packed, sha: record.SHA256}, m, to, r.Server.Owner, w)
 	if err == nil {
 		err = writeBelow(to.data, manifestName, raw, r.Server.Owner)
 	}
@@ -373,7 +373,8 @@ func (m *making) unpackKept(ctx context.Context, k tree, w *watch) error {
 	for _, f := range m.mani.Files {
 		f.seen = false
 	}
-	if err := unpack(ctx, newPaced(ctx, file, w, 0), packed{m.record.Packed, m.record.SHA256}, m.mani, k, m.Server.Owner, w); err != nil {
+	own := packed{size: m.record.Packed, sha: m.record.SHA256}
+	if err := unpack(ctx, newPaced(ctx, file, w, 0), own, m.mani, k, m.Server.Owner, w); err != nil {
 		return err
 	}
 	raw, err := readBelow(m.tree.data, manifestName)

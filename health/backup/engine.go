@@ -46,7 +46,8 @@ func (e *Engine) Make(ctx context.Context, o Order, progress func(Progress)) (*R
 	r.rate = o.Rate
 	m := &making{run: r, order: o, record: newRecord(e, o)}
 	err = m.make(ctx)
-	return m.record, err
+	out := *m.record // a step that hangs may still write to the other one
+	return &out, err
 }
 
 // TestRestore restores a released backup from a target into staging, checks it as Make does, and removes it. The error is nil where the

@@ -16,13 +16,14 @@ const (
 	isolatedNetwork = "a network of its own without any interface"
 	isolatedFiles   = "all files but its copy read-only"
 	isolatedTree    = "processes of its own that end with it"
+	isolatedTCP     = "no TCP"
 	isolatedSocket  = "a unix socket only"
 )
 
 // isolation is what a scratch instance could be given.
 type isolation struct {
-	network, files, tree bool
-	refused              []string // by the kernel, or for want of rights
+	network, files, tree, tcp bool     // tcp: that it has none
+	refused                   []string // by the kernel, or for want of rights
 }
 
 func (i isolation) String() string {
@@ -30,7 +31,8 @@ func (i isolation) String() string {
 	for _, part := range []struct {
 		has  bool
 		text string
-	}{{i.network, isolatedNetwork}, {i.files, isolatedFiles}, {i.tree, isolatedTree}, {!i.network, isolatedSocket}} {
+	}{{i.network, isolatedNetwork}, {i.files, isolatedFiles}, {i.tree, isolatedTree},
+		{i.tcp, isolatedTCP}, {!i.network, isolatedSocket}} {
 		if part.has {
 			all = append(all, part.text)
 		}
@@ -45,21 +47,27 @@ func (i isolation) String() string {
 // isolate gives the calling thread, which must end afterwards, and the processes that it starts, a network of their own and read-only files
 // but for the writable folders. What is refused is left out and named.
 func isolate(writable []string) (i isolation) {
-	if os.Geteuid() != 0 {
-		i.refused = []string{"the agent is not root"}
+	if os.Geteuid() == 0 {
+		i.tree = true
+		if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWIPC); err != nil {
+			i.refused = append(i.refused, fmt.Sprintf("network: %v", err))
+		} else {
+			i.network = true
+		}
+		if err := confine(writable); err != nil {
+			i.refused = append(i.refused, fmt.Sprintf("mounts: %v", err))
+		} else {
+			i.files = true
+		}
+	}
+	if i.files {
 		return i
 	}
-	i.tree = true
-	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWIPC); err != nil {
-		i.refused = append(i.refused, fmt.Sprintf("network: %v", err))
-	} else {
-		i.network = true
+	tcp, err := lock(writable)
+	if err != nil {
+		i.refused = append(i.refused, err.Error())
 	}
-	if err := confine(writable); err != nil {
-		i.refused = append(i.refused, fmt.Sprintf("files: %v", err))
-	} else {
-		i.files = true
-	}
+	i.files, i.tcp = err == nil, tcp
 	return i
 }
 

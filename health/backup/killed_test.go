@@ -2,58 +2,139 @@ package backup
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/fencing/process"
+	"mainstay/health/backup/target"
 	"mainstay/test/damage"
 	"mainstay/test/kit"
 )
 
-// killedEnv tells the test's program to make a backup, and of which server.
-const killedEnv = "MAINSTAY_TEST_KILLED"
+// childEnv tells the test's program to do a part of a test in a process of its own: which, where, and with which programs.
+const childEnv = "MAINSTAY_TEST_BACKUP_CHILD"
 
-// TestKilledChild is the process that killed kills.
-func TestKilledChild(t *testing.T) {
-	dir, programs, _ := strings.Cut(os.Getenv(killedEnv), "|")
-	if dir == "" {
-		t.Skip("for killed only")
+// child starts the program for a part, as PostgreSQL's user if asked.
+func (l *lab) child(part string, asOwner bool, arguments ...string) (*exec.Cmd, io.Reader) {
+	l.t.Helper()
+	program := filepath.Join(l.dir, "child") // the test's own folder is closed to other users
+	if _, err := os.Stat(program); err != nil {
+		kit.Check(l.t, os.WriteFile(program, kit.Must[[]byte](l.t)(os.ReadFile("/proc/self/exe")), 0o755))
 	}
-	owner := kit.Must[postgres.Owner](t)(damage.TestOwner())
-	l := &lab{t: t, dir: dir, source: &damage.Server{Binaries: kit.Must[postgres.Binaries](t)(postgres.Find(programs)), Owner: owner,
-		Dir: filepath.Join(dir, "p"), Data: filepath.Join(dir, "p", "data")}}
-	e := &Engine{Staging: filepath.Join(dir, "st"), Server: l.server(l.source)}
-	sleep := Assertion{Name: "sleep", Database: "postgres", SQL: "SELECT pg_sleep(300) IS NULL"}
-	_, err := e.Make(t.Context(), Order{ID: "killed", Cluster: "feed", Kind: Full, Checks: []Assertion{sleep}}, func(p Progress) {
-		fmt.Println("step", p.Step)
-	})
-	t.Error("it was not killed:", err)
-}
-
-// killed: when the agent is killed amid a check, the scratch instance ends with it, and the next run or a sweep removes what is left.
-func (l *lab) killed() {
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledChild$")
-	cmd.Env = append(os.Environ(), killedEnv+"="+l.dir+"|"+l.source.Binaries.Dir)
-	out := kit.Must[interface{ Read([]byte) (int, error) }](l.t)(cmd.StdoutPipe())
+	cmd := exec.Command(program, "-test.run", "^TestChild$", "-test.v")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(append([]string{part, l.dir, l.source.Binaries.Dir}, arguments...), "|"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if asOwner {
+		cmd.SysProcAttr.Credential = l.source.Owner.Credential()
+		own := filepath.Join(l.dir, "own")
+		kit.Check(l.t, os.MkdirAll(own, 0o755), os.Chown(own, int(l.source.Owner.UID), int(l.source.Owner.GID)))
+	}
+	out := kit.Must[io.ReadCloser](l.t)(cmd.StdoutPipe())
 	kit.Check(l.t, cmd.Start())
 	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	for in := bufio.NewScanner(out); in.Scan() && in.Text() != "step "+string(StepAssert); {
+	l.t.Cleanup(func() { late.Stop() })
+	return cmd, out
+}
+
+// TestChild is the other process.
+func TestChild(t *testing.T) {
+	args := strings.Split(os.Getenv(childEnv), "|")
+	if len(args) < 3 {
+		t.Skip("for other tests only")
 	}
-	data := filepath.Join(l.engine.Staging, runFolder, copyFolder)
-	tree := kit.Must[*process.Tree](l.t)(process.NewTree(data, nil))
-	kit.Eventually(l.t, "a scratch instance with a session", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) > 1 })
-	kit.Check(l.t, cmd.Process.Kill())
-	_ = cmd.Wait() // it was killed
-	kit.Eventually(l.t, "the end of the scratch instance", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) == 0 })
-	kit.Check(l.t, Sweep(l.engine.Staging))
-	if _, err := os.Stat(filepath.Join(l.engine.Staging, runFolder)); !os.IsNotExist(err) {
-		l.t.Errorf("what the killed run has made is left: %v", err)
+	l := &lab{t: t, dir: args[1], source: &damage.Server{Binaries: kit.Must[postgres.Binaries](t)(postgres.Find(args[2])),
+		Owner: kit.Must[postgres.Owner](t)(damage.TestOwner()), Dir: filepath.Join(args[1], "p"), Data: filepath.Join(args[1], "p", "data")}}
+	staging := filepath.Join(l.dir, "st")
+	if os.Geteuid() != 0 {
+		staging = filepath.Join(l.dir, "own", "st")
+		l.vaultAt = filepath.Join(l.dir, "own", "vault")
+		kit.Check(t, os.MkdirAll(l.vaultAt, 0o700))
+		l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
+	}
+	l.engine = &Engine{Staging: staging, Server: l.server(l.source)}
+	map[string]func(*lab, []string){"killed": (*lab).beKilled, "backup": (*lab).ownBackup, "restore": (*lab).ownRestore}[args[0]](l, args[3:])
+}
+
+func (l *lab) beKilled([]string) {
+	sleep := Assertion{Name: "sleep", Database: "postgres", SQL: "SELECT pg_sleep(300) IS NULL"}
+	o := Order{ID: "killed", Cluster: "feed", Kind: Full, Checks: []Assertion{sleep}}
+	_, err := l.engine.Make(l.t.Context(), o, func(p Progress) { fmt.Println("step", p.Step) })
+	l.t.Error("it was not killed:", err)
+}
+
+// killed: when the agent is killed amid a check, the scratch instance ends with it, and the next run or a sweep removes what is left. So it
+// is where the agent is not root, and the instance has no processes of its own.
+func (l *lab) killed() {
+	users := map[bool]string{false: l.engine.Staging}
+	if os.Geteuid() == 0 {
+		users[true] = filepath.Join(l.dir, "own", "st")
+	}
+	for asOwner, staging := range users {
+		cmd, out := l.child("killed", asOwner)
+		for in := bufio.NewScanner(out); in.Scan() && in.Text() != "step "+string(StepAssert); {
+		}
+		tree := kit.Must[*process.Tree](l.t)(process.NewTree(filepath.Join(staging, runFolder, copyFolder), nil))
+		kit.Eventually(l.t, "a scratch instance with a session", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) > 1 })
+		kit.Check(l.t, cmd.Process.Kill())
+		_ = cmd.Wait() // it was killed
+		if !asOwner {
+			kit.Eventually(l.t, "the end of the scratch instance", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) == 0 })
+		}
+		kit.Check(l.t, Sweep(staging))
+		if pids := kit.Must[[]int](l.t)(tree.Pids()); len(pids) > 0 {
+			l.t.Errorf("processes are left: %v", pids)
+		}
+		if _, err := os.Stat(filepath.Join(staging, runFolder)); !os.IsNotExist(err) {
+			l.t.Errorf("what the killed run has made is left: %v", err)
+		}
+	}
+}
+
+func (l *lab) ownBackup([]string) {
+	r := l.make(l.order("own", postsHold, farHolds), Good)
+	if !strings.Contains(r.Proof.Isolation, isolatedFiles) || !strings.Contains(r.Proof.Isolation, isolatedSocket) {
+		l.t.Errorf("isolation: %s", r.Proof.Isolation)
+	}
+	l.test(l.from("own"), Good)
+}
+
+func (l *lab) ownRestore(args []string) {
+	o := l.from("own")
+	o.Checks = nil
+	at := kit.Must[platform.LSN](l.t)(platform.ParseLSN(args[0]))
+	o.WAL, o.Until = &pgWAL{dir: filepath.Join(l.source.Data, "pg_wal")}, Until{LSN: at, End: true}
+	evidence(l.t, l.test(o, Unverified).Proof, "a tablespace")
+}
+
+// unprivileged: an agent that is not root makes backups, and its scratch instances write nowhere else either.
+func (l *lab) unprivileged() {
+	if os.Geteuid() != 0 {
+		l.t.Skip("all parts are run so")
+	}
+	l.asOwner("backup")
+	space := filepath.Join(l.dir, "p", "later")
+	kit.Check(l.t, os.MkdirAll(space, 0o700), os.Chown(space, int(l.source.Owner.UID), int(l.source.Owner.GID)))
+	at, untouched := l.usedLater(space)
+	l.asOwner("restore", at.String())
+	untouched()
+}
+
+func (l *lab) asOwner(part string, arguments ...string) {
+	l.t.Helper()
+	cmd, out := l.child(part, true, arguments...)
+	said := kit.Must[[]byte](l.t)(io.ReadAll(out))
+	if err := cmd.Wait(); err != nil || !bytes.Contains(said, []byte("--- PASS")) {
+		l.t.Errorf("%s as PostgreSQL's user: %v\n%s", part, err, said)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // lab is one server for many tests, and an engine beside it.
 type lab struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	source   *damage.Server
 	engine   *Engine
@@ -38,7 +38,7 @@ var labTables = []string{
 }
 
 // newLab makes a server with a tablespace and configuration that would end a scratch instance at once.
-func newLab(t *testing.T, v pg.Version) *lab {
+func newLab(t testing.TB, v pg.Version) *lab {
 	t.Helper()
 	ctx := kit.Context(t, kit.Patience)
 	l := &lab{t: t, dir: v.Dir, vaultAt: filepath.Join(v.Dir, "vault")}
@@ -112,7 +112,7 @@ func (l *lab) released(id string) bool {
 }
 
 // evidence is missing if it does not name all words.
-func evidence(t *testing.T, p Proof, words ...string) {
+func evidence(t testing.TB, p Proof, words ...string) {
 	t.Helper()
 	for _, w := range words {
 		if !strings.Contains(p.Evidence, w) {

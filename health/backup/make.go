@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -140,7 +141,8 @@ func (m *making) room(ctx context.Context, _ *watch) (err error) {
 }
 
 // take copies the server. Where an incremental one is refused, because summaries of the WAL since its base are gone or the base is not of
-// this history, a full one is taken.
+// this history, a full one is taken. A copy during which a tablespace was created is refused: its replay would take that folder, which is
+// the server's, into use.
 func (m *making) take(ctx context.Context) error {
 	for oid, location := range m.source.Locations {
 		m.record.Spaces = append(m.record.Spaces, Space{oid, location})
@@ -148,23 +150,29 @@ func (m *making) take(ctx context.Context) error {
 	slices.SortFunc(m.record.Spaces, func(a, b Space) int { return int(int64(a.OID) - int64(b.OID)) })
 	m.tree = treeIn(m.dir, m.record.Spaces)
 	err := m.step(ctx, StepTake, m.copy)
-	if found := (*finding)(nil); m.record.Kind == Full || err == nil || errors.As(err, &found) || m.hung || ctx.Err() != nil {
+	found := (*finding)(nil)
+	if m.record.Kind == Incremental && err != nil && !errors.As(err, &found) && !m.hung && ctx.Err() == nil {
+		m.fullInstead(fmt.Sprintf("the server refused an incremental one: %v", err))
+		err = m.step(ctx, StepTake, func(ctx context.Context, w *watch) error {
+			if err := errors.Join(os.RemoveAll(m.tree.data), os.RemoveAll(m.path(spacesFolder))); err != nil {
+				return err
+			}
+			return m.copy(ctx, w)
+		})
+	}
+	if err != nil {
 		return err
 	}
-	m.fullInstead(fmt.Sprintf("the server refused an incremental one: %v", err))
-	if err := m.step(ctx, StepTake, func(context.Context, *watch) error { return m.removeCopy() }); err != nil {
-		return err
+	now, err := m.Server.Copyable(ctx)
+	if err == nil && !maps.Equal(now.Locations, m.source.Locations) {
+		err = errors.New("a tablespace was created or dropped while the copy was made: repeat the backup")
 	}
-	return m.step(ctx, StepTake, m.copy)
+	return err
 }
 
 func (m *making) fullInstead(why string) {
 	m.record.Kind, m.record.Base, m.record.FullFor, m.chain = Full, "", why, nil
 	m.Log.Warn("a full backup in the place of an incremental one", zap.String("backup", m.order.ID), zap.String("reason", why))
-}
-
-func (m *making) removeCopy() error {
-	return errors.Join(os.RemoveAll(m.tree.data), os.RemoveAll(m.path(spacesFolder)))
 }
 
 // spreadCheckpoint is how long the server may take before the first byte comes: checkpoint_timeout is an hour at most in use.
@@ -226,6 +234,7 @@ func (m *making) pack(ctx context.Context, w *watch) (err error) {
 		return err
 	}
 	r.Packed, r.SHA256 = p.size, p.sha
+	m.proof.Steps = append(m.proof.Steps, Step{StepManifest, p.verified, m.mani.Bytes})
 	m.proof.Checks = append(m.proof.Checks, Check{Kind: CheckManifest, Verdict: Good,
 		Detail: fmt.Sprintf("%d files of %d bytes match it", r.Files, r.Size)})
 	raw, err := readControl(m.tree.data)

@@ -122,6 +122,7 @@ const (
 	StepTake      StepName = "take"      // pg_basebackup
 	StepFetch     StepName = "fetch"     // from the target, unpacked and verified
 	StepPack      StepName = "pack"      // the pass that verifies the manifest and packs
+	StepManifest  StepName = "manifest"  // a part of pack: the time that reading and verifying took of it
 	StepInputs    StepName = "inputs"    // the manifests of what is combined
 	StepCombine   StepName = "combine"   // pg_combinebackup
 	StepKeep      StepName = "keep"      // a copy stays in staging

@@ -10,9 +10,7 @@ import (
 	"hash"
 	"io"
 	"os"
-	"runtime"
-
-	"github.com/klauspost/compress/zstd"
+	"time"
 )
 
 // mostNamed bounds how many damaged files evidence names.
@@ -27,12 +25,14 @@ type packing struct {
 	out    *tar.Writer // nil: verify only
 	buffer []byte
 	found  []string
+	spent  time.Duration // reading and verifying
 }
 
 // packed is a packed copy on the disk.
 type packed struct {
-	size int64
-	sha  string
+	size     int64
+	sha      string
+	verified time.Duration // what reading and verifying took of the pass
 }
 
 // pack verifies a copy, and writes it to a file. Damage is a *finding.
@@ -43,7 +43,7 @@ func pack(ctx context.Context, t tree, m *manifest, to string, rate int64, w *wa
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := &summedWriter{w: file, sum: sha256.New()}
-	z, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(max(2, runtime.GOMAXPROCS(0))))
+	z, err := newFrames(out)
 	if err != nil {
 		return p, err
 	}
@@ -54,7 +54,7 @@ func pack(ctx context.Context, t tree, m *manifest, to string, rate int64, w *wa
 	if err = errors.Join(err, z.Close()); err != nil {
 		return p, err
 	}
-	return packed{out.n, hex.EncodeToString(out.sum.Sum(nil))}, nil
+	return packed{out.n, hex.EncodeToString(out.sum.Sum(nil)), a.spent}, nil
 }
 
 // verify checks a copy against its manifest. Damage is a *finding.
@@ -129,24 +129,35 @@ func (a *packing) visit(ctx context.Context, f treeFile) error {
 	return nil
 }
 
+// copy reads a file once, for its checksum and for the archive.
 func (a *packing) copy(ctx context.Context, name string, file *os.File, size int64, v *verifier) error {
-	var to []io.Writer
-	if v != nil {
-		to = append(to, v)
-	}
 	if a.out != nil {
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: fileMode, Format: tar.FormatPAX}
 		if err := a.out.WriteHeader(header); err != nil {
 			return err
 		}
-		to = append(to, a.out)
 	}
-	from := io.LimitReader(newPaced(ctx, file, a.w, a.rate), size)
-	n, err := io.CopyBuffer(io.MultiWriter(to...), from, a.buffer)
-	if err == nil && n != size {
-		err = fmt.Errorf("it ends after %d bytes of %d", n, size)
+	from := newPaced(ctx, file, a.w, a.rate)
+	for left := size; left > 0; {
+		began := time.Now()
+		n, err := from.Read(a.buffer[:min(left, int64(len(a.buffer)))])
+		if v != nil {
+			_, _ = v.Write(a.buffer[:n]) // which cannot fail
+		}
+		a.spent += time.Since(began)
+		if left -= int64(n); a.out != nil {
+			if _, err := a.out.Write(a.buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) && left > 0 {
+			return fmt.Errorf("it ends after %d bytes of %d", size-left, size)
+		}
+		if err != nil && left > 0 {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // summedWriter counts and sums what passes.

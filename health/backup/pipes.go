@@ -27,7 +27,8 @@ const (
 // restoreCommand ends with 1 for a file that is not there, and with 255 for any failure: that ends recovery, where 1 would have it promote
 // with what it has. It opens the answer before it asks: a pipe without this process at its other end then gives no answer at all.
 const restoreCommand = `exec 3<"$MAINSTAY_WAL/` + answerPipe + `" && echo %f >"$MAINSTAY_WAL/` + askPipe + `" ` +
-	`&& read -r answer <&3 || exit 255; case $answer in here) mv "$MAINSTAY_WAL/` + walFile + `" %p || exit 255;; gone) exit 1;; *) exit 255;; esac`
+	`&& read -r answer <&3 || exit 255; ` +
+	`case $answer in here) mv "$MAINSTAY_WAL/` + walFile + `" %p || exit 255;; gone) exit 1;; *) exit 255;; esac`
 
 // feeder answers a restore_command.
 type feeder struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -189,7 +190,7 @@ func (s *scratch) start(r replay, pipes string) error {
 	}
 	env := []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/", "MAINSTAY_WAL=" + pipes}
 	began := make(chan error, 1)
-	s.readers.Go(func() { s.live(args, env, out, began) })
+	s.readers.Go(func() { s.live(r, args, env, out, began) })
 	s.readers.Go(func() {
 		s.log.read(in)
 		_ = in.Close()
@@ -198,10 +199,14 @@ func (s *scratch) start(r replay, pipes string) error {
 }
 
 // live is the instance's parent: it starts it, and waits for its end.
-func (s *scratch) live(args, env []string, out *os.File, began chan error) {
+func (s *scratch) live(r replay, args, env []string, out *os.File, began chan error) {
 	runtime.LockOSThread() // for ever: the thread's files and network are the instance's
 	s.isolation = isolate(s.writable)
-	cmd, err := s.begin(args, env, out)
+	var cmd *exec.Cmd
+	err := s.contain(r)
+	if err == nil {
+		cmd, err = s.begin(args, env, out)
+	}
 	_ = out.Close()
 	if err == nil {
 		s.process = cmd.Process
@@ -211,6 +216,16 @@ func (s *scratch) live(args, env []string, out *os.File, began chan error) {
 		s.err = cmd.Wait()
 	}
 	close(s.done)
+}
+
+// contain refuses to replay WAL of an archive where nothing keeps the instance from writing elsewhere. A copy's own WAL creates no
+// tablespace: see making.take.
+func (s *scratch) contain(r replay) error {
+	if s.isolation.files || !r.archive {
+		return nil
+	}
+	return fmt.Errorf("WAL of an archive is not replayed here, because it may name folders of this host (tablespaces), and the kernel does "+
+		"not confine the instance: run the agent as root, or use Linux 5.13 or newer with Landlock (%s)", s.isolation)
 }
 
 func (s *scratch) begin(args, env []string, out *os.File) (*exec.Cmd, error) {
@@ -259,6 +274,9 @@ func (s *scratch) recovered(ctx context.Context, w *watch, from platform.LSN) er
 // environmental are the beginnings of SQLSTATEs that say nothing about the data: resources, an operator, rights, the configuration.
 var environmental = []string{"53", "57", "42", "F0", "55"}
 
+// spaceNamed is a tablespace in a message.
+var spaceNamed = regexp.MustCompile(`"(` + spaceFolder + `/\d+)/`)
+
 // fault is why the instance has ended, as a *finding where it speaks of the data.
 func (s *scratch) fault() error {
 	<-s.log.over // its last child has closed it
@@ -274,6 +292,10 @@ func (s *scratch) fault() error {
 	}
 	if strings.Contains(text, `could not access file "`) { // a library of a preload or of a resource manager
 		return fmt.Errorf("the scratch instance does not start without a library that is left out here: %s", text)
+	}
+	if m := spaceNamed.FindStringSubmatch(text); m != nil && s.spaces[oidOf(m[1])] == "" {
+		return fmt.Errorf("the WAL creates a tablespace, in a folder of this host that the scratch instance must not use; restore to a position "+
+			"before it, or from a later backup: %s", text)
 	}
 	return &finding{CheckRecovery, "the scratch instance cannot recover: " + text}
 }

@@ -20,7 +20,7 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// mostWindow bounds the memory that a packed copy may ask for; pack uses 4 MB.
+// mostWindow bounds the memory that a packed copy may ask for; pack uses frameSize.
 const mostWindow = 64 << 20
 
 // unpacking writes a packed copy to the disk, and verifies it in the same pass: each file against the manifest, and the whole against the
