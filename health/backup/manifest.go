@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
@@ -27,7 +28,7 @@ type manifest struct {
 	SHA256   string // of the whole file
 	SystemID string // from 17 on; "" before
 	Files    map[string]*manifestFile
-	Ranges   []walRange // in order; the WAL that the copy needs
+	Ranges   []walRange // one for each timeline: the WAL that the copy needs
 	Bytes    int64
 }
 
@@ -164,11 +165,11 @@ func (m *manifest) files(d *json.Decoder) error {
 	return want(d, json.Delim(']'))
 }
 
-// start and end are the WAL that the copy needs, and on which timeline that ends.
-func (m *manifest) start() platform.LSN { return m.Ranges[0].Start }
-func (m *manifest) end() walRange {
-	return slices.MaxFunc(m.Ranges, func(a, b walRange) int { return int(a.Timeline) - int(b.Timeline) })
-}
+// start and end are the WAL that the copy needs, and on which timeline that ends. The ranges begin with the newest timeline.
+func (m *manifest) start() platform.LSN { return slices.MinFunc(m.Ranges, walRange.compare).Start }
+func (m *manifest) end() walRange       { return slices.MaxFunc(m.Ranges, walRange.compare) }
+
+func (r walRange) compare(o walRange) int { return cmp.Compare(r.Timeline, o.Timeline) }
 
 // missing are the files of the manifest that were not seen, sorted.
 func (m *manifest) missing() (names []string) {
