@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"mainstay/controller/platform"
@@ -53,13 +54,26 @@ func (p *pgBackRest) Restore(ctx context.Context, o Restore) (Restored, error) {
 
 // data has the files restored: none of the options of a restore that a configuration file may hold is right for a scratch folder.
 func (p *pgBackRest) data(ctx context.Context, doing string, s scratch, b Backup) error {
-	e, err := p.run(ctx, call{doing: doing, stop: syscall.SIGTERM, args: p.command("restore", quiet, "--set="+b.ID, repoOption(b.Repo),
+	args := p.command("restore", quiet, "--set="+b.ID, repoOption(b.Repo),
 		"--pg1-path="+s.data(), "--reset-pg1-host", "--type=none", "--tablespace-map-all="+s.tablespaces(), "--reset-tablespace-map",
-		"--no-link-all", "--reset-link-map", "--reset-recovery-option", "--reset-db-include", "--reset-db-exclude", "--no-delta")})
-	if err == nil && e.Code != 0 {
-		err = p.failed(doing, pgBackRestReason(e), lastWords(e))
-	}
+		"--no-link-all", "--reset-link-map", "--reset-recovery-option", "--reset-db-include", "--reset-db-exclude", "--no-delta")
+	// A page that was bad when it was copied must be restored: the check of the pages says which one it is.
+	_, err := p.knowing(ctx, call{doing: doing, stop: syscall.SIGTERM, args: args}, "--no-checksum-page-error")
 	return err
+}
+
+// knowing is ask with an option that older versions do not know.
+func (p *pgBackRest) knowing(ctx context.Context, c call, option string) (program.Ended, error) {
+	with := c
+	with.args = append(slices.Clone(c.args), option)
+	e, err := p.run(ctx, with)
+	if err != nil || e.Code == 0 {
+		return e, err
+	}
+	if e.Code == codeOption {
+		return p.ask(ctx, c)
+	}
+	return e, p.failed(c.doing, pgBackRestReason(e), lastWords(e))
 }
 
 // segment fetches one segment or history file, and compares its SHA-1 with that in the archive's name of it: pgBackRest does not.
@@ -129,27 +143,11 @@ func (p *pgBackRest) Verify(ctx context.Context, id string) (Evidence, error) {
 	return ev, nil
 }
 
-// verify asks for one backup, and where that version only knows the whole repository, for that.
+// verify asks for one backup and the WAL that it needs, and where the version only knows the whole repository, for that.
 func (p *pgBackRest) verify(ctx context.Context, doing string, b Backup) (verifySaid, error) {
 	args := p.command("verify", "--log-level-console=detail", "--output=text", "--verbose", repoOption(b.Repo))
-	var e program.Ended
-	for _, one := range []string{"--set=" + b.ID, ""} {
-		all := args
-		if one != "" {
-			all = append(all[:len(all):len(all)], one)
-		}
-		var err error
-		if e, err = p.run(ctx, call{doing: doing, stop: syscall.SIGTERM, args: all}); err != nil {
-			return verifySaid{}, err
-		}
-		if e.Code != codeOption {
-			break
-		}
-	}
-	if e.Code != 0 {
-		return verifySaid{}, p.failed(doing, pgBackRestReason(e), lastWords(e))
-	}
-	return parseVerify(e.Stdout, p.stanza), nil
+	e, err := p.knowing(ctx, call{doing: doing, stop: syscall.SIGTERM, args: args}, "--set="+b.ID)
+	return parseVerify(e.Stdout), err
 }
 
 // told is wrapped for a reason that may have the form already.

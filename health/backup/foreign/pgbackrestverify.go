@@ -30,7 +30,7 @@ var (
 )
 
 // parseVerify reads the log and the result. The result is in both, with the same words.
-func parseVerify(text, stanza string) verifySaid {
+func parseVerify(text string) verifySaid {
 	v := verifySaid{backups: map[string]string{}, files: map[string]string{}}
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
