@@ -92,7 +92,7 @@ func (m *barman) List(ctx context.Context) ([]Backup, error) {
 	found := make(map[string]Backup, len(ids))
 	var guard sync.Mutex
 	err = each(ctx, ids, func(ctx context.Context, id string) error {
-		b, err := m.find(ctx, doing, id)
+		b, err := m.show(ctx, doing, id)
 		guard.Lock()
 		defer guard.Unlock()
 		found[id] = b
@@ -104,12 +104,32 @@ func (m *barman) List(ctx context.Context) ([]Backup, error) {
 	slices.Sort(ids) // they are the times of the beginnings
 	all := make([]Backup, 0, len(ids))
 	for _, id := range ids {
-		all = append(all, found[id])
+		b := found[id]
+		b.Needs, err = bases(b, func(id string) (Backup, error) { return found[id], nil })
+		all = append(all, b)
 	}
-	return all, nil
+	return all, m.wrapped(doing, err)
+}
+
+// bases are the backups below an incremental one.
+func bases(b Backup, show func(id string) (Backup, error)) (needs []string, err error) {
+	for b.Base != "" && !slices.Contains(needs, b.Base) && err == nil {
+		needs = append(needs, b.Base)
+		b, err = show(b.Base)
+	}
+	return needs, err
 }
 
 func (m *barman) find(ctx context.Context, doing, id string) (Backup, error) {
+	b, err := m.show(ctx, doing, id)
+	if err == nil {
+		b.Needs, err = bases(b, func(id string) (Backup, error) { return m.show(ctx, doing, id) })
+	}
+	return b, err
+}
+
+// show is find without the bases of bases.
+func (m *barman) show(ctx context.Context, doing, id string) (Backup, error) {
 	e, err := m.ask(ctx, call{doing: doing, args: m.json("show-backup", m.server, id)})
 	if err != nil {
 		return Backup{}, err
@@ -328,7 +348,12 @@ func (m *barman) Verify(ctx context.Context, id string) (Evidence, error) {
 			return Evidence{}, err
 		}
 	}
-	return ev, m.verifyBackup(ctx, doing, &ev, b)
+	for _, id := range append([]string{b.ID}, b.Needs...) { // combining gives what is rotten in a base a new checksum
+		if err := m.verifyBackup(ctx, doing, &ev, id); err != nil {
+			return Evidence{}, err
+		}
+	}
+	return ev, nil
 }
 
 // checkBackup asks for the WAL that the backup needs. Only the state afterwards says what was found.
@@ -356,8 +381,8 @@ const (
 )
 
 // verifyBackup compares the files with the manifest, if there is one: a backup by rsync has none.
-func (m *barman) verifyBackup(ctx context.Context, doing string, ev *Evidence, b Backup) error {
-	e, err := m.run(ctx, call{doing: doing, args: m.command("verify-backup", m.server, b.ID), stop: syscall.SIGINT})
+func (m *barman) verifyBackup(ctx context.Context, doing string, ev *Evidence, id string) error {
+	e, err := m.run(ctx, call{doing: doing, args: m.command("verify-backup", m.server, id), stop: syscall.SIGINT})
 	if err != nil {
 		return err
 	}
@@ -365,16 +390,16 @@ func (m *barman) verifyBackup(ctx context.Context, doing string, ev *Evidence, b
 	damage := manifestDamage(said)
 	switch {
 	case e.Code == 0 && strings.Contains(said, verifiedWell):
-		ev.checked("barman verify-backup: every file is as in its manifest")
+		ev.checked("barman verify-backup: every file of %s is as in its manifest", id)
 	case len(damage) > 0:
 		for _, d := range damage {
-			ev.found("%s", d)
+			ev.found("backup %s: %s", id, d)
 		}
 	case strings.Contains(said, noManifest) || strings.Contains(said, noVerifier) || e.Code == 0:
 		if ev.Verdict == Good {
 			ev.Verdict = Unverified
 		}
-		ev.checked("no file's content: barman verify-backup says: %s", lastWords(e))
+		ev.checked("no file's content of %s: barman verify-backup says: %s", id, lastWords(e))
 	default:
 		return m.failed(doing, barmanReason(e), lastWords(e))
 	}

@@ -26,7 +26,6 @@ type (
 		Base    *barmanBase `json:"base_backup_information"`
 		Catalog struct {
 			Parent string `json:"parent_backup_id"`
-			Root   string `json:"root_backup_id"`
 		} `json:"catalog_information"`
 		ClusterSize int64 `json:"cluster_size_bytes"` // from 3.11 on
 	}
@@ -95,10 +94,6 @@ func parseBackup(text, server string) (Backup, error) {
 	b := Backup{ID: *shown.ID, Kind: Full, State: state, Problem: oneLine(shown.Error), SystemID: shown.SystemID}
 	if shown.Type == "incremental" {
 		b.Kind, b.Base = Incremental, shown.Catalog.Parent
-		b.Needs = []string{b.Base}
-		if root := shown.Catalog.Root; root != "" && root != b.Base {
-			b.Needs = append(b.Needs, root)
-		}
 	}
 	if state != Done && state != Waits {
 		return b, nil

@@ -19,10 +19,9 @@ const stanzaName = "pgBackRest, stanza main"
 // restBed is a source with pgBackRest.
 type restBed struct {
 	*bed
-	all    []Backup
-	repo   Repository
-	file   string // of a relation in the source, and in each backup
-	before string // the segment that was archived before the first backup
+	all  []Backup
+	repo Repository
+	file string // of a relation in the source, and in each backup
 }
 
 // config writes a configuration with its own repository. What it says of restores is wrong for a scratch folder.
