@@ -48,7 +48,7 @@ CONF
 rest() { as "$work/root/usr/bin/pgbackrest" --config="$work/conf" --stanza=main "$@"; }
 "$bin/postgres" --version
 root/usr/bin/pgbackrest version
-as "$bin/initdb" -D data -U postgres -A trust -L "$work/root/usr/share/postgresql/15" --no-sync >/dev/null
+as "$bin/initdb" -k -D data -U postgres -A trust -L "$work/root/usr/share/postgresql/15" --no-sync >/dev/null
 start() { as "$bin/pg_ctl" -D "$1" -l "$1/server.log" -w -o "-p 5001 -k '$work/socket' -c listen_addresses= -c fsync=off" start; }
 ask() { "$bin/psql" -XAtq -h "$work/socket" -p 5001 -U postgres -d postgres -c "$1"; }
 as sh -c "printf '%s\n' 'archive_mode = on' \"archive_command = '$work/root/usr/bin/pgbackrest --config=$work/conf --stanza=main archive-push %p'\" \
