@@ -118,7 +118,9 @@
 //
 // One page of a stopped replica may be replaced by another member's (mend.go, supervisor.fits): a server replays from its control file's
 // redo position on, so the page must have all changes up to there and none behind, whatever the LSN of the page that it replaces. Old and
-// new page are on the agent's disk before the first byte is written, and a start completes what was interrupted.
+// new page are on the agent's disk before the first byte is written, and a start completes what was interrupted. The operation ends by what
+// the agent has told under its number. A replica that cannot follow its primary, or is the primary by now, is not compared any more: an
+// operation that waited for that barred its repair while commits needed it (found by the simulator, seeds 196 and 932201).
 //
 // # Following a new primary
 //

@@ -37,7 +37,7 @@ func (v *clusterView) mend() (*state.Command, Reason) {
 					why = join(why, Reason{Code: mendCompared, Member: name, Detail: c.Detail})
 				}
 				return end(!c.Differs, why)
-			} else if waits > comparedBound {
+			} else if waits > comparedBound || name == v.c.Primary || r.Needs != "" { // then there is nothing to compare with, or no stream
 				return end(true, join(why, Reason{Code: mendNotCompared}))
 			}
 			continue
@@ -47,6 +47,8 @@ func (v *clusterView) mend() (*state.Command, Reason) {
 			return end(false, Reason{Code: mendOvertaken, Member: name})
 		case r != nil && r.Corrupt != "": // it is not started, and needs a rebuild
 			return end(false, Reason{Code: mendNeedless, Member: name, Detail: r.Corrupt})
+		case r != nil && r.Needs != "": // its data cannot follow the primary, and its page is mended no more
+			return end(false, Reason{Code: mendDiverged, Member: name, Detail: r.Needs})
 		case waits > mendBound:
 			return end(false, Reason{Code: mendTooLong, Member: name, For: mendBound})
 		}

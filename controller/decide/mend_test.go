@@ -16,6 +16,7 @@ func TestMendEnds(t *testing.T) {
 			st.members["m2"].Mended = &health.Mended{Number: 7, Done: done, Detail: "so it is", Compared: compared}
 		}
 	}
+	diverged := func(st *stage) { st.members["m2"].Needs = "rewind" }
 	down := func(st *stage) { st.members["m2"].Process = health.ProcessEnded }
 	for _, c := range []struct {
 		name    string
@@ -38,6 +39,9 @@ func TestMendEnds(t *testing.T) {
 			false, "unlike"},
 		{"done, and never compared", []func(*stage){mended(true, nil)}, 2 * time.Minute, true, true, "it was not compared again"},
 		{"no word", nil, 6 * time.Minute, true, false, "has not told how it went within 5m"},
+		{"done, and it needs a rewind", []func(*stage){mended(true, nil), down, diverged}, 0, true, true, "it was not compared again"},
+		{"refused, and it needs a rewind", []func(*stage){mended(false, nil), down, diverged}, 0, true, false, "so it is"},
+		{"it needs a rewind before that", []func(*stage){down, diverged}, 0, true, false, "without a rewind"},
 		{"its data is another one", []func(*stage){func(st *stage) { st.c().Members["m2"].Incarnation = "m2_9" }}, 0, true, false,
 			"has other data"},
 		{"its data cannot be started at all", []func(*stage){down, func(st *stage) { st.members["m2"].Corrupt = "no control file" }}, 0, true,

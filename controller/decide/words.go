@@ -102,6 +102,7 @@ var (
 	mendNotCompared = Code{"MendNotCompared", "it was not compared again: run `mainstay integrity check`"}
 	mendOvertaken   = Code{"MendOvertaken", "nothing is known of the page: {member} has become the primary, or has other data by now"}
 	mendNeedless    = Code{"MendNeedless", "nothing is known of the page: the data of {member} cannot be started, and is rebuilt: {detail}"}
+	mendDiverged    = Code{"MendDiverged", "nothing is known of the page: {member} cannot follow its primary without a {detail}"}
 	mendTooLong     = Code{"MendTooLong",
 		"the agent of {member} has not told how it went within {for}: its log says which page is in place; an agent of an earlier build " +
 			"cannot mend pages"}

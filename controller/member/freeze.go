@@ -19,8 +19,8 @@ func freeze(in *Input) Act {
 	if s.Process == health.ProcessRunning && s.Role == health.RolePrimary {
 		return in.act(Kill, "it runs as primary, but its data is a replica's whose replay is frozen")
 	}
-	if d.Frozen != d.Incarnation {
-		d.Frozen = d.Incarnation // before the pause, so that a later run of the agent knows whose it is
+	if name := in.Goal.Freeze.Incarnation; d.Frozen != name {
+		d.Frozen = name // before the pause, so that a later run of the agent knows whose it is
 		return in.persist(d, "its replay must be frozen")
 	}
 	switch {
@@ -52,7 +52,7 @@ func thaw(in *Input) Act {
 	switch running := s.Process == health.ProcessRunning; {
 	case running && s.Held:
 		return in.act(StopClean, heldWhy)
-	case running && s.Paused && d.Frozen == d.Incarnation:
+	case running && s.Paused && (d.Frozen == d.Incarnation || d.Incarnation == ""):
 		return in.act(Thaw, "its replay was released")
 	}
 	d.Frozen = ""

@@ -17,6 +17,7 @@ func TestFreeze(t *testing.T) {
 	free := func(in *Input) { in.Durable.Frozen, in.Seen.Paused = "m2_1", true }
 	ended := func(in *Input) { in.Seen.Process, in.Seen.Role = health.ProcessEnded, health.RoleUnknown }
 	sealed := func(in *Input) { in.Goal.Kind, in.Goal.Epoch, in.Durable.Sealed = platform.GoalSealed, ep(3), ep(3) }
+	unnamed := func(in *Input) { in.Durable.Incarnation = "" }
 	for _, c := range []struct {
 		name    string
 		changes []func(*Input)
@@ -36,6 +37,11 @@ func TestFreeze(t *testing.T) {
 		{"it has received what a slot keeps", []func(*Input){paused, func(in *Input) { in.Seen.Keeps = 10 }}, StopReceiver, ""},
 		{"and stays so", []func(*Input){paused, func(in *Input) { in.Seen.Keeps, in.Seen.Receiver, in.Seen.Streaming = 10, false, false }},
 			Nothing, "frozen"},
+		{"the agent has lost its state, and replay continues", []func(*Input){frozen, unnamed}, Persist, "must be frozen"},
+		{"and then it is paused", []func(*Input){kept, unnamed}, Freeze, ""},
+		{"the agent has lost its state, and its server has ended", []func(*Input){kept, unnamed, ended}, StartStandby, "no further"},
+		{"to be sealed, and the agent has lost its state", []func(*Input){frozen, unnamed, sealed}, Persist, "must be frozen"},
+		{"released, and the agent has lost its state since", []func(*Input){free, unnamed}, Thaw, "released"},
 		{"it runs as primary", []func(*Input){kept, func(in *Input) { in.Seen.Role = health.RolePrimary }}, Kill, ""},
 		{"released", []func(*Input){free}, Thaw, "released"},
 		{"released while it holds", []func(*Input){free, func(in *Input) { in.Seen.Held = true }}, StopClean, "restart it without"},

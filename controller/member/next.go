@@ -201,8 +201,8 @@ func (in *Input) sealed() Act {
 		return in.act(StartStandby, "without an upstream, to read its position")
 	case in.Seen.Short:
 		return in.act(StopClean, shortWhy)
-	case frozen(in) && d.Frozen != d.Incarnation:
-		d.Frozen = d.Incarnation
+	case frozen(in) && d.Frozen != in.Goal.Freeze.Incarnation:
+		d.Frozen = in.Goal.Freeze.Incarnation
 		return in.persist(d, "its replay must be frozen")
 	case frozen(in) && in.Seen.Role == health.RoleStandby && !in.Seen.Paused:
 		return in.act(Freeze, "before it is sealed, since it replays what it has")

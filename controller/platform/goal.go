@@ -158,9 +158,10 @@ type Freeze struct {
 	Pages []string `json:"pages,omitempty"`
 }
 
-// Frozen tells whether data of that name must not replay.
+// Frozen tells whether data of that name must not replay. Data of an unknown name ("", after the loss of an agent's state) may be the data
+// that is meant, so that it must not either.
 func (g *DamageGoal) Frozen(incarnation string) bool {
-	return g.Freeze != nil && incarnation != "" && g.Freeze.Incarnation == incarnation
+	return g.Freeze != nil && g.Freeze.Incarnation != "" && (incarnation == "" || g.Freeze.Incarnation == incarnation)
 }
 
 // Mend replaces one damaged page of a stopped replica by a member's good one.

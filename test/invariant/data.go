@@ -37,6 +37,13 @@ func (c *Checker) Replayed(at time.Duration, member string, records int) {
 	c.fail("freeze", at, "%s is frozen and has replayed %d records since", member, records)
 }
 
+// Mended checks what the history says of a page that was mended (S5): why says what is wrong with it all the same, "" for nothing.
+func (c *Checker) Mended(at time.Duration, member, why string) {
+	if why != "" {
+		c.fail("S5", at, "a page of %s is said to be mended, and %s", member, why)
+	}
+}
+
 // PromotedFrozen checks that an operator has chosen a frozen member that is promoted.
 func (c *Checker) PromotedFrozen(at time.Duration, member string, chosen bool) {
 	if !chosen {

@@ -130,6 +130,7 @@ func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		ok = m.disarm()
 	case member.StartStandby:
 		if ok = m.disarm() && !p.running && p.rotten == ""; ok {
+			m.settleMending()
 			m.point(goal)
 			p.startStandby(m.frozenGoal(goal))
 			m.memory.MovedAt = m.host.now()
@@ -161,7 +162,8 @@ func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 			m.memory.Apart = m.goal.Epoch
 		}
 	case member.Mend:
-		ok = m.mend(goal)
+		m.mend(goal)
+		return
 	case member.Freeze:
 		ok = wanted && p.pauseReplay()
 	case member.Thaw:
@@ -193,6 +195,7 @@ func (m *supervisor) takeOver(act member.Act) bool {
 	}
 	switch {
 	case act.Kind == member.StartPrimary && !p.running && p.rotten == "":
+		m.settleMending()
 		p.show(lastOf(m.goal))
 		p.startPrimary(act.Durable.Ran)
 	case act.Kind == member.Promote && p.running && !p.primary && p.timeline() < m.goal.Timeline:

@@ -90,6 +90,8 @@ func (c *cluster) ill() illness {
 		return func() string { return fmt.Sprintf("the durability sets %v have not settled", s.Sets) }
 	case s.Pause != nil:
 		return func() string { return "it is still paused" }
+	case c.mends() != "":
+		return func() string { return "the mending of a page of " + c.mends() + " has not ended" }
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (w *World) restoreHost() string {
 		for i, m := range h.members {
 			old := image.members[i]
 			m.forget()
-			m.durable, m.kept, m.aside = old.durable, old.kept, nil
+			m.durable, m.kept, m.aside, m.mending = old.durable, old.kept, nil, nil
 			m.pg.restore(old.pg)
 		}
 		h.again(w.span(100*time.Millisecond, 3*time.Second), h.start)

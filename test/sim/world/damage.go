@@ -13,6 +13,8 @@ type damage struct {
 	text    string // "" for nothing
 	lost    string // the page is older than it should be, which only a comparison shows; "" for none
 	counted bool   // PostgreSQL has read such a page since it last crashed, which makes it forget
+	torn    bool   // a page was written in part
+	mended  uint64 // the last mending that has put a page in its place; 0: none
 	known   bool   // it stands in the log, and no operator has set it aside: for the checker
 }
 
@@ -92,7 +94,7 @@ func (w *World) mendPages(c *cluster) {
 		if m.name != s.Primary && m.excluded < patience {
 			continue
 		}
-		m.pg.damage = damage{}
+		m.pg.damage = damage{mended: m.pg.damage.mended}
 		for _, by := range c.members {
 			by.compared = nil // he compares again
 		}

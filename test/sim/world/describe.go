@@ -13,7 +13,7 @@ func (m *supervisor) describe(r *health.Member) {
 	d, seen := &m.durable, &m.seen
 	*r = health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
 		Closed:   d.Closed,
-		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Lineage: d.Lineage, Mended: d.Mended,
+		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Lineage: d.Lineage, Mended: m.reportsMended(),
 		Senders: seen.Senders, Needs: m.needs,
 		Discarded: d.Discarded, Adoptable: seen.Adoptable,
 		Error: m.failed, Corrupt: seen.Corrupt,

@@ -60,6 +60,7 @@ func (w *World) plan() {
 	w.planApps()
 	w.planDamage()
 	w.planLostWrite()
+	w.planMends()
 	skip := map[int]bool{}
 	for _, n := range w.options.Skip {
 		skip[n] = true

@@ -66,13 +66,15 @@ func (p *postgres) image(lost string) {
 }
 
 // compareMembers lets a member's agent compare the files of all. It finds what has been lost, and not whether the good page is still there.
-func (w *World) compareMembers(c *cluster, lost *supervisor) {
+func (w *World) compareMembers(c *cluster, lost *supervisor) { w.compareWith(c, lost, "lost write") }
+
+func (w *World) compareWith(c *cluster, lost *supervisor, kind string) {
 	by := c.anyMember()
 	if lost.pg.damage.lost == "" || !by.host.up || !by.host.agent.up || !by.pg.running {
 		return
 	}
 	found := &health.Comparison{By: by.name, Complete: true, Incarnations: map[string]string{}, Differ: 1,
-		Damage: []health.DifferentBlock{{Path: "base/5/7", Block: 3, Kind: "lost write", Suspects: []string{lost.name}, Named: true,
+		Damage: []health.DifferentBlock{{Path: "base/5/7", Block: 3, Kind: kind, Suspects: []string{lost.name}, Named: true,
 			Settled: true}}}
 	for _, m := range c.members {
 		if m.pg.running {
@@ -188,26 +190,4 @@ func (w *World) mendFrozen(c *cluster) {
 // frozenGoal tells whether a goal keeps the present data from replaying.
 func (m *supervisor) frozenGoal(g platform.Goal) bool {
 	return (g.Kind == platform.GoalReplica || g.Kind == platform.GoalSealed) && g.Frozen(m.durable.Incarnation)
-}
-
-// mend replaces a page of a stopped replica: the damaged one, where that is what is wrong with it.
-func (m *supervisor) mend(goal platform.Goal) bool {
-	if m.pg.running || goal.Mend == nil {
-		return false
-	}
-	d := m.durable
-	d.Mended = &health.Mended{Number: goal.Mend.Number, Page: goal.Mend.Page, Done: true, Detail: "mended",
-		Compared: &health.FrozenPage{Page: goal.Mend.Page, Same: true, Detail: "alike"}}
-	m.keep(d)
-	m.w.counts["mended"]++
-	return true
-}
-
-// repairPage is an operator who has a page of a replica mended.
-func (w *World) repairPage(c *cluster) {
-	m, s := c.anyMember(), c.state()
-	if own := s.Members[m.name]; own != nil && s.Primary != "" && m.name != s.Primary {
-		w.ask(state.Command{Cluster: c.name, Mend: &state.MendPage{Member: m.name, Incarnation: own.Incarnation, Page: "base/5/7 block 3",
-			From: s.Primary, Reason: "asked"}})
-	}
 }

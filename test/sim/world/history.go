@@ -49,6 +49,8 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		w.judged(c, cmd.Judge)
 	case cmd.Freeze != nil:
 		w.froze(c, cmd.Freeze)
+	case cmd.Mend != nil && cmd.Mend.Ended != 0:
+		w.mendEnded(c, old.Clusters[c.name], cmd.Mend)
 	case cmd.Sets != nil:
 		w.counts["sets"]++
 	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
@@ -99,6 +101,9 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	}
 	if chosen.pg.damage.known && chosen != old {
 		corrupt = chosen.pg.damage.text + chosen.pg.damage.lost
+	}
+	if chosen.pg.damage.torn {
+		corrupt = "a page was written in part"
 	}
 	c.check.Sound(w.now, chosen.name, corrupt, diverged)
 	w.promotedFrozen(c, was, p.Member)

@@ -93,6 +93,7 @@ func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
 func (m *supervisor) forget() {
 	m.durable, m.kept, m.forgotten, m.leftOut = member.Durable{}, member.Kept{}, true, "" // its quarantine still tells
 	m.keptUnder = ""
+	m.settleMending() // else the half of a page would stay, which is a second fault
 	m.cluster.check.Forgot(m.name)
 }
 

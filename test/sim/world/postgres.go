@@ -123,6 +123,9 @@ func (p *postgres) abortClone() {
 	}
 }
 
+// replaysAgain is more than how many records a start replays again.
+const replaysAgain = 40
+
 // startStandby begins replay at the last restart point: until it waits for WAL at the end, its position understates. A wanted delay of
 // replay is a conflict here, which no seal lifts: the real seal lifts a delay where the end is unknown.
 func (p *postgres) startStandby(frozen bool) {
@@ -130,7 +133,7 @@ func (p *postgres) startStandby(frozen bool) {
 	p.running, p.primary, p.stopping, p.clean, p.asPrimary = true, false, false, false, false
 	p.waiting = p.set.Acks > 0
 	to := p.hold(frozen)
-	p.replayed, p.received, p.known, p.lastStream = max(min(1, to), to-p.w.rand.IntN(40)), false, false, p.w.now
+	p.replayed, p.received, p.known, p.lastStream = max(min(1, to), to-p.w.rand.IntN(replaysAgain)), false, false, p.w.now
 	p.recover(p.life, p.w.span(50*time.Millisecond, 800*time.Millisecond))
 	p.receive()
 }

@@ -25,6 +25,7 @@ type supervisor struct {
 	kept      member.Kept
 	aside     []*record // the WAL that a rebuild under way has set aside
 	leftOut   string    // what the last repair left out, as the history should tell; "" for nothing
+	mending   *mending  // a page is being replaced, or an agent has ended while it was; nil for none
 
 	pg    *postgres
 	guard *guard
@@ -45,16 +46,20 @@ type run struct {
 	// compared is what this run has found by comparing all members, while its data was that of an incarnation; nil for nothing.
 	compared   *health.Comparison
 	comparedOf string
-	needs      string
-	failed     string            // what failed last
-	report     *[1]health.Member // the last look
-	sent       bool              // report is part of one that was sent, which nobody edits
-	cancel     bool              // the act under way is not wanted any more
-	acting     bool
-	waitTill   time.Duration // after a failed act
-	promised   member.Promised
-	promises   member.Promises
-	asking     map[string]*asking // by member
+	// rechecked is a page that the mending of that number has replaced beside the primary's; rechecks: it is being compared.
+	rechecked   *health.FrozenPage
+	recheckedOf uint64
+	rechecks    bool
+	needs       string
+	failed      string            // what failed last
+	report      *[1]health.Member // the last look
+	sent        bool              // report is part of one that was sent, which nobody edits
+	cancel      bool              // the act under way is not wanted any more
+	acting      bool
+	waitTill    time.Duration // after a failed act
+	promised    member.Promised
+	promises    member.Promises
+	asking      map[string]*asking // by member
 	// keptUnder is the version of the goals of which kept is what this run would write, "" for none.
 	keptUnder string
 	seen      member.Seen // the last look that was answered
@@ -118,6 +123,7 @@ func (m *supervisor) look() {
 		return
 	}
 	m.seen = m.pg.see()
+	m.compareMended()
 	memory := &m.memory
 	if m.goal.Paused {
 		m.guard.disarm()
