@@ -83,6 +83,9 @@ func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platf
 		if u.LSN, err = reader.Newest(ctx, u.Timeline, b.Start); err != nil {
 			return nil, u, "", err
 		}
+		if u.LSN <= b.End { // it is behind, as just after a backup
+			return nil, backup.Until{}, " (the archive does not reach behind the backup yet)", nil
+		}
 		u.End, told = true, " (the end of the archive)"
 	default:
 		var at archive.Point

@@ -240,16 +240,10 @@ func (v *backupView) expired() string {
 
 // testTarget is the target from which a restore was tested least recently.
 func (v *backupView) testTarget(newest *platform.Backup) string {
-	last := map[string]string{}
-	for i := range v.b.Records {
-		for _, t := range v.b.Records[i].Tests {
-			last[t.Target] = max(last[t.Target], t.At)
-		}
-	}
-	best := ""
+	best, tested := "", ""
 	for _, name := range v.plan.Targets {
-		if newest.At(name) && (best == "" || last[name] < last[best]) {
-			best = name
+		if _, last := v.lastTest(name); newest.At(name) && (best == "" || last.At < tested) {
+			best, tested = name, last.At
 		}
 	}
 	return best
@@ -423,19 +417,27 @@ func (v *backupView) badBackups() {
 		}
 	}
 	for _, name := range v.plan.Targets {
-		var last platform.RestoreTest
-		of := ""
-		for i := range v.b.Records {
-			for _, t := range v.b.Records[i].Tests {
-				if t.Target == name && t.At >= last.At {
-					last, of = t, v.b.Records[i].ID
-				}
-			}
-		}
+		of, last := v.lastTest(name)
 		if of != "" && !last.Good {
 			v.problem(health.BackupBad, "", fmt.Sprintf("the restore test of %s from %s failed: %s", of, name, last.Detail), false)
 		}
+		if last.Archive != "" {
+			v.problem(health.ArchiveGap, "", fmt.Sprintf("the restore test of %s from %s could not replay the archive: %s", of, name,
+				last.Archive), false)
+		}
 	}
+}
+
+// lastTest is the newest restore test from a target, and of which backup it was; "" for none.
+func (v *backupView) lastTest(target string) (of string, last platform.RestoreTest) {
+	for i := range v.b.Records {
+		for _, t := range v.b.Records[i].Tests {
+			if t.Target == target && t.At >= last.At {
+				last, of = t, v.b.Records[i].ID
+			}
+		}
+	}
+	return of, last
 }
 
 func (v *backupView) untested() {

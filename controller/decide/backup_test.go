@@ -301,6 +301,11 @@ func TestBackupProblems(t *testing.T) {
 		{"a gap", func(st *stage) {
 			st.members["m2"].Backups.Archive = &health.Archiving{Timeline: 1, Gaps: []string{"segment 7 of timeline 1"}}
 		}, health.ArchiveGap, "segment 7"},
+		{"a gap that a test found", func(st *stage) {
+			st.tested(hour, st.made(2*hour, platform.Backup{}), "vault", true)
+			b := st.s.BackupsOf("feed").Record("feed-b1")
+			b.Tests[0].Archive = "segment 8 is missing"
+		}, health.ArchiveGap, "the restore test of feed-b1 from vault could not replay the archive: segment 8 is missing"},
 		{"the archive is late", func(st *stage) {
 			st.members["m2"].Backups.Archive = &health.Archiving{Timeline: 1, BehindMS: (6 * time.Minute).Milliseconds(), Trouble: "vault is full"}
 		}, health.ArchiveBehind, "vault is full"},

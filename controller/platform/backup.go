@@ -173,6 +173,8 @@ type RestoreTest struct {
 	Took time.Duration `json:"took,omitempty"`
 	// Reached is the position of the end of recovery.
 	Reached LSN `json:"reached,omitzero"`
+	// Archive is why the target's WAL could not be replayed behind the backup; "" if it could, or if there is no archive.
+	Archive string `json:"archive,omitempty"`
 }
 
 // At tells whether a target holds the backup, by its receipt.

@@ -80,6 +80,15 @@ func TestBackup(t *testing.T) {
 		t.Errorf("the copy has %s posts, and %s were acknowledged before the table was dropped", got, posts)
 	}
 
+	segments, err := filepath.Glob(filepath.Join(tr.Vault(), "feed", "wal", "00000001", "*.zst"))
+	if tr.check(t, err); len(segments) == 0 {
+		t.Fatal("no segment of the first timeline is archived")
+	}
+	lost := segments[len(segments)-1]
+	tr.check(t, os.Remove(lost))
+	tr.says(t, 1, []string{"backup", "verify", "feed"}, "to its own end", "the archive behind it is broken", filepath.Base(lost)[:24])
+	tr.says(t, 0, []string{"backup", "list", "feed"}, "ArchiveGap", "good")
+
 	tr.rots(t, filepath.Join(tr.Vault(), "feed", "backup", "feed-b1", "base.tar.zst"))
 	tr.says(t, 1, []string{"backup", "verify", "feed", "--from", "vault"}, "feed-b1 from vault is not good")
 	tr.says(t, 0, []string{"backup", "list", "feed"}, "BackupBad", "failed from vault")
