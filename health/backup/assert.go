@@ -43,7 +43,7 @@ func (p *proving) ask(ctx context.Context) error {
 // because a function of a superuser's could run programs, also within a read-only transaction.
 func (p *proving) makeRole(ctx context.Context) error {
 	p.role = "mainstay_check_" + strings.ToLower(rand.Text()[:12])
-	return p.query(ctx, "postgres", func(ctx context.Context, c *sql.Conn) error {
+	return p.query(ctx, func(ctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, "CREATE ROLE "+p.role+" LOGIN BYPASSRLS IN ROLE pg_read_all_data")
 		return err
 	})
@@ -53,7 +53,7 @@ func (p *proving) dropRole(ctx context.Context) error {
 	if p.role == "" {
 		return nil
 	}
-	return p.query(ctx, "postgres", func(ctx context.Context, c *sql.Conn) error {
+	return p.query(ctx, func(ctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, "DROP ROLE "+p.role)
 		return err
 	})
@@ -62,13 +62,13 @@ func (p *proving) dropRole(ctx context.Context) error {
 // canConnect lets the role into a database whose owner has shut PUBLIC out. The function that is returned takes that back.
 func (p *proving) canConnect(ctx context.Context, database string) (undo func() error, err error) {
 	change := func(verb, preposition string) error {
-		return p.query(ctx, "postgres", func(ctx context.Context, c *sql.Conn) error {
+		return p.query(ctx, func(ctx context.Context, c *sql.Conn) error {
 			_, err := c.ExecContext(ctx, fmt.Sprintf("%s CONNECT ON DATABASE %s %s %s", verb, pq.QuoteIdentifier(database), preposition, p.role))
 			return err
 		})
 	}
 	may := false
-	err = p.query(ctx, "postgres", func(ctx context.Context, c *sql.Conn) error {
+	err = p.query(ctx, func(ctx context.Context, c *sql.Conn) error {
 		return c.QueryRowContext(ctx, "SELECT has_database_privilege($1, $2, 'CONNECT')", p.role, database).Scan(&may)
 	})
 	if err != nil || may {

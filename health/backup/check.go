@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -30,6 +31,7 @@ type proving struct {
 	writable  []string // folders beside the run's own that the instance writes to
 	instance  *scratch
 	role      string // of the assertions; "" before it is made
+	database  string // where our own questions are asked
 }
 
 // prove recovers a copy in a scratch instance, asks the checks, stops it cleanly and reads its pages. It returns a *finding where it cannot
@@ -91,7 +93,7 @@ func (p *proving) recover(ctx context.Context) error {
 func (p *proving) recoverWith(ctx context.Context, w *watch, f *feeder) error {
 	s := p.instance
 	p.replay.archive = f != nil
-	if err := s.prepare(p.replay); err != nil {
+	if err := errors.Join(s.prepare(p.replay), ctx.Err()); err != nil { // a run that was given up meanwhile starts nothing
 		return err
 	}
 	if err := s.start(p.replay, p.path(walFolder)); err != nil {
@@ -119,9 +121,19 @@ func (p *proving) recoverWith(ctx context.Context, w *watch, f *feeder) error {
 // patience is for the few questions of our own.
 const patience = time.Minute
 
-// reached asks how far replay came. The answer stays after recovery.
+// reached asks how far replay came. The answer stays after recovery. It finds a database to ask, too: the usual one may have been dropped.
 func (p *proving) reached(ctx context.Context) error {
-	return p.query(ctx, "postgres", func(ctx context.Context, c *sql.Conn) error {
+	p.database = cmp.Or(p.Server.Database, "postgres")
+	err := p.position(ctx)
+	if pgdial.SQLState(err) == noSuchDatabase {
+		p.database = "template1"
+		err = p.position(ctx)
+	}
+	return err
+}
+
+func (p *proving) position(ctx context.Context) error {
+	return p.query(ctx, func(ctx context.Context, c *sql.Conn) error {
 		var at string
 		var last sql.NullTime
 		err := c.QueryRowContext(ctx, `SELECT COALESCE(pg_last_wal_replay_lsn(), '0/0'), pg_last_xact_replay_timestamp(),
@@ -134,17 +146,14 @@ func (p *proving) reached(ctx context.Context) error {
 	})
 }
 
-// query runs f on a new superuser's session. The database postgres may have been dropped: template1 then answers for the server.
-func (p *proving) query(ctx context.Context, database string, f func(context.Context, *sql.Conn) error) error {
+// query runs f on a new superuser's session.
+func (p *proving) query(ctx context.Context, f func(context.Context, *sql.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	do := func(c *sql.Conn) error { return f(ctx, c) }
-	err := pgdial.WithConn(ctx, p.instance.local(p.superuser, database), do)
-	if pgdial.SQLState(err) == "3D000" && database == "postgres" {
-		err = pgdial.WithConn(ctx, p.instance.local(p.superuser, "template1"), do)
-	}
-	return err
+	return pgdial.WithConn(ctx, p.instance.local(p.superuser, p.database), func(c *sql.Conn) error { return f(ctx, c) })
 }
+
+const noSuchDatabase = "3D000"
 
 func (p *proving) note(c Check) { p.proof.Checks = append(p.proof.Checks, c) }
 
@@ -156,7 +165,7 @@ func (p *proving) structure(ctx context.Context, w *watch) error {
 	w.patient(p.limits.Structure)
 	found := []string{}
 	state := structure.Clean
-	checker := structure.Checker{Local: p.instance.local(p.superuser, "postgres")}
+	checker := structure.Checker{Local: p.instance.local(p.superuser, p.database)}
 	result, _, err := checker.Run(ctx, structure.Options{Install: true, Pause: time.Second, Again: time.Millisecond}, structure.Sink{
 		Verdict: func(v structure.Verdict) {
 			if v.State >= structure.Suspect {

@@ -63,41 +63,62 @@ func TestChild(t *testing.T) {
 		l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
 	}
 	l.engine = &Engine{Staging: staging, Server: l.server(l.source)}
-	map[string]func(*lab, []string){"killed": (*lab).beKilled, "backup": (*lab).ownBackup, "restore": (*lab).ownRestore}[args[0]](l, args[3:])
+	map[string]func(*lab, []string){"killed": (*lab).beKilled, "restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup, "restore": (*lab).ownRestore}[args[0]](l, args[3:])
 }
 
+// sleep is asked for until the process is killed.
+var sleep = []Assertion{{Name: "sleep", Database: "postgres", SQL: "SELECT pg_sleep(300) IS NULL"}}
+
+func printed(p Progress) { fmt.Println("step", p.Step) }
+
 func (l *lab) beKilled([]string) {
-	sleep := Assertion{Name: "sleep", Database: "postgres", SQL: "SELECT pg_sleep(300) IS NULL"}
-	o := Order{ID: "killed", Cluster: "feed", Kind: Full, Checks: []Assertion{sleep}}
-	_, err := l.engine.Make(l.t.Context(), o, func(p Progress) { fmt.Println("step", p.Step) })
+	_, err := l.engine.Make(l.t.Context(), Order{ID: "killed", Cluster: "feed", Kind: Full, Checks: sleep}, printed)
+	l.t.Error("it was not killed:", err)
+}
+
+func (l *lab) beKilledRestoring(args []string) {
+	vault := kit.Must[target.Target](l.t)(target.Open("vault", target.Config{Directory: filepath.Join(l.dir, "vault")}))
+	_, err := l.engine.Restore(l.t.Context(), Restoration{Cluster: "feed", ID: "good", From: vault, Checks: sleep}, args[0], printed)
 	l.t.Error("it was not killed:", err)
 }
 
 // killed: when the agent is killed amid a check, the scratch instance ends with it, and the next run or a sweep removes what is left. So it
 // is where the agent is not root, and the instance has no processes of its own.
 func (l *lab) killed() {
-	users := map[bool]string{false: l.engine.Staging}
-	if os.Geteuid() == 0 {
-		users[true] = filepath.Join(l.dir, "own", "st")
+	copied := func(staging string) string { return filepath.Join(staging, runFolder, copyFolder) }
+	into := filepath.Join(l.dir, "r4")
+	l.kill(l.engine.Staging, copied(l.engine.Staging), false, "killed")
+	l.kill(l.engine.Staging, into, false, "restoring", into)
+	for _, dir := range []string{into, into + besideSuffix} {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			l.t.Errorf("%s is left of the restore: %v", dir, err)
+		}
 	}
-	for asOwner, staging := range users {
-		cmd, out := l.child("killed", asOwner)
-		for in := bufio.NewScanner(out); in.Scan() && in.Text() != "step "+string(StepAssert); {
-		}
-		tree := kit.Must[*process.Tree](l.t)(process.NewTree(filepath.Join(staging, runFolder, copyFolder), nil))
-		kit.Eventually(l.t, "a scratch instance with a session", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) > 1 })
-		kit.Check(l.t, cmd.Process.Kill())
-		_ = cmd.Wait() // it was killed
-		if !asOwner {
-			kit.Eventually(l.t, "the end of the scratch instance", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) == 0 })
-		}
-		kit.Check(l.t, Sweep(staging))
-		if pids := kit.Must[[]int](l.t)(tree.Pids()); len(pids) > 0 {
-			l.t.Errorf("processes are left: %v", pids)
-		}
-		if _, err := os.Stat(filepath.Join(staging, runFolder)); !os.IsNotExist(err) {
-			l.t.Errorf("what the killed run has made is left: %v", err)
-		}
+	if os.Geteuid() == 0 {
+		own := filepath.Join(l.dir, "own", "st")
+		l.kill(own, copied(own), true, "killed")
+	}
+}
+
+// kill kills a process that asks a scratch instance on that data, and sweeps after it.
+func (l *lab) kill(staging, data string, asOwner bool, part string, arguments ...string) {
+	l.t.Helper()
+	cmd, out := l.child(part, asOwner, arguments...)
+	for in := bufio.NewScanner(out); in.Scan() && in.Text() != "step "+string(StepAssert); {
+	}
+	tree := kit.Must[*process.Tree](l.t)(process.NewTree(data, nil))
+	kit.Eventually(l.t, "a scratch instance with a session", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) > 1 })
+	kit.Check(l.t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	if !asOwner {
+		kit.Eventually(l.t, "the end of the scratch instance", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) == 0 })
+	}
+	kit.Check(l.t, Sweep(staging))
+	if pids := kit.Must[[]int](l.t)(tree.Pids()); len(pids) > 0 {
+		l.t.Errorf("processes are left: %v", pids)
+	}
+	if _, err := os.Stat(filepath.Join(staging, runFolder)); !os.IsNotExist(err) {
+		l.t.Errorf("what the killed run has made is left: %v", err)
 	}
 }
 

@@ -101,7 +101,7 @@ func (a *packing) visit(ctx context.Context, f treeFile) error {
 		return a.out.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: f.name + "/", Mode: dirMode, Format: tar.FormatPAX})
 	}
 	v := a.verifier(f.name)
-	if v == nil && !outside(f.name) {
+	if v == nil && !unlisted(f.name) {
 		a.note(f.name, "is in the copy and not in the manifest")
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"mainstay/controller/statefile"
 	"mainstay/health/backup/target"
 )
 
@@ -25,8 +25,7 @@ type restoring struct {
 	into   string
 	record *Record
 	tree   tree
-	made   []string // folders outside staging that hold nothing but what this run has written
-	kept   []string // of them: those that were there, and empty
+	outside
 }
 
 func (e *Engine) restore(ctx context.Context, o Restoration, into string, progress func(Progress)) (*Tested, error) {
@@ -45,8 +44,8 @@ func (e *Engine) restore(ctx context.Context, o Restoration, into string, progre
 			r.proof.Verdict, r.proof.Evidence = Unverified, err.Error()
 		}
 	}
-	if r.proof.Verdict != Good && len(r.made) > 0 && !r.hung {
-		err = errors.Join(err, r.step(context.WithoutCancel(ctx), StepUndo, r.undo))
+	if r.proof.Verdict != Good && len(r.Folders) > 0 && !r.hung {
+		err = errors.Join(err, r.step(context.WithoutCancel(ctx), StepUndo, func(context.Context, *watch) error { return r.remove() }))
 	}
 	t.Proof, t.Ended = *r.proof, time.Now()
 	r.Log.Info("restore", zap.String("cluster", o.Cluster), zap.String("backup", o.ID), zap.String("into", into),
@@ -67,7 +66,7 @@ func (r *restoring) work(ctx context.Context) error {
 			r.record.End, until.LSN)
 	}
 	p := proving{run: r.run, tree: r.tree, superuser: r.record.Superuser, from: r.record.Start, wanted: r.record.End,
-		replay: replay{until: until, timeline: until.Timeline}, checks: r.order.Checks, depth: r.order.Depth, writable: r.made}
+		replay: replay{until: until, timeline: until.Timeline}, checks: r.order.Checks, depth: r.order.Depth, writable: r.Folders}
 	if until != (Until{}) {
 		p.wal = r.order.WAL
 	}
@@ -140,7 +139,7 @@ func (r *restoring) places() error {
 	for _, s := range r.record.Spaces {
 		r.tree.spaces[s.OID] = r.order.Spaces[s.OID]
 		if r.tree.spaces[s.OID] == "" {
-			r.tree.spaces[s.OID] = filepath.Join(r.into+".tablespaces", strconv.FormatUint(uint64(s.OID), 10))
+			r.tree.spaces[s.OID] = filepath.Join(r.into+besideSuffix, strconv.FormatUint(uint64(s.OID), 10))
 		}
 	}
 	if err := r.hasRoom(filepath.Dir(r.into), r.record.Size); err != nil {
@@ -159,11 +158,11 @@ func (r *restoring) places() error {
 		case len(entries) > 0:
 			return fmt.Errorf("%s holds files: name a directory that is absent or empty", dir)
 		default:
-			r.kept = append(r.kept, dir)
+			r.Kept = append(r.Kept, dir)
 		}
 	}
-	r.made = dirs
-	return nil
+	r.Folders = dirs
+	return statefile.Write(r.path(outsideFile), r.outside)
 }
 
 func (r *restoring) hasRoom(dir string, needs int64) error {
@@ -190,12 +189,12 @@ func (r *restoring) finish(_ context.Context, w *watch) error {
 			return err
 		}
 	}
-	for _, dir := range r.made {
+	for _, dir := range r.Folders {
 		if err := syncAll(dir); err != nil {
 			return err
 		}
 	}
-	return nil
+	return os.Remove(r.path(outsideFile)) // from here on it is the caller's
 }
 
 // syncAll writes out the filesystem of a folder: PostgreSQL ran on it without any sync.
@@ -206,23 +205,4 @@ func syncAll(dir string) error {
 	}
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
-}
-
-// undo removes what was written outside of staging.
-func (r *restoring) undo(context.Context, *watch) (err error) {
-	for _, dir := range r.made {
-		entries, _ := os.ReadDir(dir) // it may not have been made
-		for _, e := range entries {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	for _, dir := range r.made {
-		if !slices.Contains(r.kept, dir) {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}
-	if spaces := r.into + ".tablespaces"; len(r.tree.spaces) > 0 {
-		_ = os.Remove(spaces) // only if it is empty
-	}
-	return err
 }

@@ -279,7 +279,12 @@ var spaceNamed = regexp.MustCompile(`"(` + spaceFolder + `/\d+)/`)
 
 // fault is why the instance has ended, as a *finding where it speaks of the data.
 func (s *scratch) fault() error {
-	<-s.log.over // its last child has closed it
+	late := time.NewTimer(killBound)
+	defer late.Stop()
+	select {
+	case <-s.log.over: // its last child has closed it
+	case <-late.C:
+	}
 	fatal := s.log.why()
 	if fatal == "" {
 		return fmt.Errorf("the scratch instance ended: %w; it said: %s", s.err, s.log.last())

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +18,7 @@ import (
 
 	"mainstay/controller/osuser"
 	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
 	"mainstay/fencing/process"
 	"mainstay/health/backup/target"
 )
@@ -137,8 +140,11 @@ func clearRun(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	for _, name := range []string{copyFolder, fullFolder} {
-		data := filepath.Join(dir, name)
+	o := outside{}
+	if err := statefile.Read(filepath.Join(dir, outsideFile), &o); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, data := range append([]string{filepath.Join(dir, copyFolder), filepath.Join(dir, fullFolder)}, o.Folders...) {
 		if _, err := os.Stat(data); err != nil {
 			continue
 		}
@@ -151,7 +157,36 @@ func clearRun(dir string) error {
 		}
 	}
 	releasePipes(filepath.Join(dir, walFolder))
-	return os.RemoveAll(dir)
+	return errors.Join(o.remove(), os.RemoveAll(dir))
+}
+
+// outsideFile tells of what a restore writes outside of staging, from before it does until it is whole.
+const outsideFile = "outside.json"
+
+// besideSuffix is added to a restored directory's name for its tablespaces.
+const besideSuffix = ".tablespaces"
+
+// outside are folders that hold nothing but what a run has written.
+type outside struct {
+	Folders []string `json:"folders"`
+	Kept    []string `json:"kept"` // of them: those that were there, and empty
+}
+
+// remove removes what was written.
+func (o outside) remove() (err error) {
+	for _, dir := range o.Folders {
+		entries, _ := os.ReadDir(dir) // it may not have been made
+		for _, e := range entries {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+		if !slices.Contains(o.Kept, dir) {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		if above := filepath.Dir(dir); strings.HasSuffix(above, besideSuffix) {
+			_ = os.Remove(above) // only if it is empty
+		}
+	}
+	return err
 }
 
 // Sweep removes from a staging directory what interrupted runs have left, and ends their processes. Where a run uses it, it does nothing.

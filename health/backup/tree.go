@@ -134,8 +134,8 @@ func (f treeFile) open() (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// outside tells whether a file of a copy is in no manifest: the manifest itself, and WAL, which recovery verifies.
-func outside(name string) bool { return name == manifestName || strings.HasPrefix(name, "pg_wal/") }
+// unlisted tells whether a file of a copy is in no manifest: the manifest itself, and WAL, which recovery verifies.
+func unlisted(name string) bool { return name == manifestName || strings.HasPrefix(name, "pg_wal/") }
 
 // readTreeManifest reads the manifest of a copy.
 func readTreeManifest(data string) (*manifest, error) {

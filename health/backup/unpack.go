@@ -146,7 +146,7 @@ func (u *unpacking) file(h *tar.Header, in io.Reader, buffer []byte) error {
 		return err
 	}
 	switch {
-	case v == nil && !outside(name):
+	case v == nil && !unlisted(name):
 		u.found = append(u.found, name+" is in the copy and not in the manifest")
 	case v != nil && v.fault() != "":
 		u.found = append(u.found, name+" "+v.fault())
