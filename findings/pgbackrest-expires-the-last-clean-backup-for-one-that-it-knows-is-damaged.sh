@@ -10,7 +10,8 @@
 # copies after as many full backups as the retention says, by a cron job that never failed. With --no-expire-auto the backup and the expire
 # are two commands: run the second only if info --output=json has "error": false for the first.
 #
-# Seen on pgBackRest 2.45 with PostgreSQL 15.18 (Debian 12); 2.60 does the same.
+# Seen on pgBackRest 2.45 with PostgreSQL 15.18 (Debian 12); 2.60 does the same, warns that the oldest backup left contains bad pages, and then
+# refuses to restore it unless it is told --no-checksum-page-error.
 # Fails if that changes. As root it runs the programs as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1 PGBACKREST=2.45-1
