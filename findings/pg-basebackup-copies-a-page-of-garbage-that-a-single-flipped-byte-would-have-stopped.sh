@@ -58,5 +58,5 @@ start
 byte=$(take byte)
 printf 'pg_checksums: %s bad\npages of garbage: %s, %s failures counted, %s\nSELECT: %s\none page with two wrong bytes: %s\n' \
   "$offline" "$random" "$failures" "$verified" "$query" "$byte"
-[ "$offline" = 2 ] && [ "$random" = 'exit 0 ' ] && [ "$failures" = 0 ] && [ "$verified" = 'backup successfully verified' ] && [ -n "$query" ]
+[ "$offline" = 2 ] && [ "$random" = 'exit 0 ' ] && [ "$failures" = 0 ] && [ "$verified" = 'backup successfully verified' ] && [ -n "$query" ] || exit 1
 [ "$byte" = 'exit 1 checksum verification failed,checksum error occurred' ]

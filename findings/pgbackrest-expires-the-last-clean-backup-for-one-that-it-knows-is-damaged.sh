@@ -70,5 +70,5 @@ rest backup --type=full 2>said || code=$?
 after=$(rest info | grep -oE 'full backup|error\(s\) detected during backup' | paste -sd,)
 left=$(find repo/backup/main -maxdepth 1 -name "$clean" | wc -l)
 printf 'first backup: %s\nthen: exit %s, %s\n%s; the first one: %s\n' "$before" $code "$(cut -c1-40 said | head -n 1)" "$after" "$left"
-[ "$before" = 'full backup' ] && [ $code = 0 ] && [ "$after" = 'full backup,error(s) detected during backup' ] && [ "$left" = 0 ]
+[ "$before" = 'full backup' ] && [ $code = 0 ] && [ "$after" = 'full backup,error(s) detected during backup' ] && [ "$left" = 0 ] || exit 1
 grep -q '^WARN: invalid page checksum found in file .*at page 5' said

@@ -79,5 +79,5 @@ later=$(rest repo-ls --recurse archive/main | grep -E '/[0-9A-F]{24}-' | sed 's|
 verify=$(rest verify --output=text | grep -o 'checksum invalid: 1')
 printf 'archive-get: exit %s, SHA-1 %s in the name, %s of what it gave\nrestored: rows %s, "%s", with %s later segments in the archive\nverify: %s\n' \
   $code "$name" "$content" "$rows" "$said" "$later" "$verify"
-[ $code = 0 ] && [ "$name" != "$content" ] && [ "$rows" = 1,2,3,7 ] && [ "$said" = 'archive recovery complete' ] && [ "$later" -ge 2 ]
+[ $code = 0 ] && [ "$name" != "$content" ] && [ "$rows" = 1,2,3,7 ] && [ "$said" = 'archive recovery complete' ] && [ "$later" -ge 2 ] || exit 1
 [ "$verify" = 'checksum invalid: 1' ]

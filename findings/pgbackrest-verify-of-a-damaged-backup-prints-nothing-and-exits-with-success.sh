@@ -70,5 +70,5 @@ rm "$folder/2618.gz"
 gone=$(check missing)
 printf '%s\n' "$clean" "$changed" "$short" "$gone"
 result() { echo "$1: \"\", exit 0; with --output=text: $2 missing: $3, checksum invalid: $4, size invalid: 0, other: 0"; }
-[ "$clean" = "$(result none ok 0 0)" ] && [ "$changed" = "$(result changed error 0 1)" ]
+[ "$clean" = "$(result none ok 0 0)" ] && [ "$changed" = "$(result changed error 0 1)" ] || exit 1
 [ "$short" = "$(result truncated error 0 2)" ] && [ "$gone" = "$(result missing error 1 2)" ]
