@@ -94,7 +94,8 @@ recovered() { # FOLDER [OPTION]...: what barman recover gives, once its server r
   start "home/$folder" 5003
   for _ in $(seq 400); do [ "$(ask 5003 'SELECT pg_is_in_recovery()' 2>&1)" != f ] || break; sleep 0.05; done
   ask 5003 "INSERT INTO t VALUES (9)"
-  printf 'rows %s, its WAL is %s' "$(ask 5003 "SELECT string_agg(i::text, ',' ORDER BY i) FROM t")" "$(ask 5003 'SELECT pg_walfile_name(pg_current_wal_lsn())')"
+  printf 'rows %s, ' "$(ask 5003 "SELECT string_agg(i::text, ',' ORDER BY i) FROM t")"
+  printf 'its WAL is %s' "$(ask 5003 'SELECT pg_walfile_name(pg_current_wal_lsn())')"
   as "$bin/pg_ctl" -D "home/$folder" -m immediate -w stop >/dev/null
 }
 as sh -c "echo 'archive_mode = off' >>home/main/base/$id/data/postgresql.conf" # the restored servers must not write into this archive
