@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/config"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/deploy/guide"
@@ -172,6 +174,45 @@ func TestUnrealCommands(t *testing.T) {
 	for _, c := range []string{"help runbook", "help switchover", "help PrimaryStuck", "help member quarantine"} {
 		if err := understood(c, false); err != nil {
 			t.Errorf("mainstay %s: %v", c, err)
+		}
+	}
+}
+
+// TestBackupsGuide: the sections of both files that the guide shows are right, and each key of theirs is in the guide of settings.
+func TestBackupsGuide(t *testing.T) {
+	page, _ := guide.Page("backups")
+	settings, _ := guide.Page("settings")
+	block := func(text, name string) string {
+		m := regexp.MustCompile("(?s)<!-- " + name + " -->\n```yaml\n(.*?)```").FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("there is no block %s", name)
+		}
+		return m[1]
+	}
+	day, _ := guide.Page("dayone")
+	plan := "    " + strings.ReplaceAll(strings.TrimSpace(block(page, "backups: platform")), "\n", "\n    ") + "\n"
+	if _, err := config.ParsePlatform("platform.yaml", []byte(block(day, "dayone: platform")+plan)); err != nil {
+		t.Errorf("the platform file: %v", err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agent.yaml")
+	for name, text := range map[string]string{"ca.crt": "x", "c.crt": "x", "c.key": "x", "s3.yaml": "x",
+		"agent.yaml": "host: db-e1\ncontrollers: [\"10.0.1.31:7101\"]\nlisten: 10.0.1.11:7201\ndata: data\n" +
+			"tls: {ca: ca.crt, cert: c.crt, key: c.key}\n" + strings.ReplaceAll(block(page, "backups: agent"), "/etc/mainstay/", "")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.LoadAgent(file)
+	if err != nil || len(cfg.Backup.Targets) != 3 {
+		t.Errorf("the agent's file: %+v, %v", cfg.Backup, err)
+	}
+	for key := range strings.FieldsSeq("staging targets s3 exec every full keep rate archive restore-test structure checks") {
+		if !strings.Contains(settings, "| `"+key+"` |") {
+			t.Errorf("the guide of settings lacks the key %s", key)
 		}
 	}
 }

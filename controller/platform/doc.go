@@ -34,5 +34,9 @@
 //     until a whole copy replaces that
 //   - problem: one named finding about the platform with its evidence, such as PrimaryCrashed
 //   - quarantine: commits and data that a repair had to leave out, kept on the member's host
+//   - backup, receipt: a proven copy of a cluster's data; the evidence that a target holds it: it was read back whole
+//   - target, archive: where backups and WAL are kept, outside the cluster; the cluster's WAL at a target
+//   - staging, restore test: the folder of an agent in which copies are made and checked; a restore from a target that is checked and
+//     removed
 //   - LSN, timeline: PostgreSQL's own terms, printed as PostgreSQL prints them
 package platform
