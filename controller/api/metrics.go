@@ -80,7 +80,7 @@ type collector struct{ a *API }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(allMetrics, siteMetrics) {
+	for _, d := range slices.Concat(allMetrics, siteMetrics, backupMetrics) {
 		ch <- d
 	}
 }
@@ -143,6 +143,7 @@ func (e emitter) cluster(snapshot loop.Snapshot, conf *platform.Cluster) {
 	if d := lastFailover(cl); d > 0 {
 		e.Gauge(mFailover, d.Seconds(), conf.Name)
 	}
+	e.backups(snapshot, conf)
 	for i := range conf.Members {
 		e.member(snapshot, conf, &conf.Members[i])
 	}
