@@ -70,6 +70,8 @@ func TestRoles(t *testing.T) {
 		{"GET", "/v1/clusters/feed/history", o + v},
 		{"GET", "/v1/clusters/feed/operations/feed-1", o + v},
 		{"GET", "/v1/clusters/feed/explain", o + v},
+		{"GET", "/v1/clusters/feed/backups", o + v},
+		{"POST", "/v1/clusters/feed/backups", o},
 		{"GET", "/v1/controller", a + o + v + c},
 		{"GET", "/v1/controllers", a + o + v + c},
 		{"POST", "/v1/controllers", o},
