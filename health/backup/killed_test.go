@@ -63,7 +63,9 @@ func TestChild(t *testing.T) {
 		l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
 	}
 	l.engine = &Engine{Staging: staging, Server: l.server(l.source)}
-	map[string]func(*lab, []string){"killed": (*lab).beKilled, "restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup, "restore": (*lab).ownRestore}[args[0]](l, args[3:])
+	parts := map[string]func(*lab, []string){"killed": (*lab).beKilled, "restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup,
+		"restore": (*lab).ownRestore}
+	parts[args[0]](l, args[3:])
 }
 
 // sleep is asked for until the process is killed.
