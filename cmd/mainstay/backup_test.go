@@ -30,11 +30,16 @@ func backupsOfFeed() wire.Backups {
 
 func TestBackupList(t *testing.T) {
 	b, s := leader(t)
-	s.answer("GET /v1/status", http.StatusOK, wire.Status{Clusters: []wire.ClusterState{{Name: "feed"}, {Name: "mail"}}})
+	s.answer("GET /v1/status", http.StatusOK, wire.Status{Clusters: []wire.ClusterState{
+		{Name: "feed", Backup: &wire.BackupBrief{}},
+		{Name: "mail", Backup: &wire.BackupBrief{Newest: "mail-b2", Age: 3 * time.Hour, Tested: "vault", TestAge: 26 * time.Hour,
+			Took: 2300 * time.Millisecond}}}})
 	s.answer("GET /v1/clusters/feed/backups", http.StatusOK, backupsOfFeed())
 	s.answer("GET /v1/clusters/mail/backups", http.StatusOK, wire.Backups{Cluster: "mail"})
 	b.want(exitDone, []string{"backup", "list"}, "backups of feed   the next is due in 1h0m0s", "BackupBad: feed-b2: check posts",
 		"archive: WAL up to 0/5000060 of timeline 2, by the agent of feed-e2", "in 2.3s from vault", "since feed-b1", "it answers false", "!mail")
+	b.want(exitDone, []string{"status"}, "backup: there is no good one yet",
+		"backup mail-b2, 3h0m ago; the last restore, 26h0m ago from vault, took 2.3s")
 	b.want(exitDone, []string{"backup", "list", "mail"}, "backups of mail   none is made", "no backup was made yet")
 	b.want(exitDone, []string{"backup", "show", "feed", "feed-b1"}, "good", "taken from", "PostgreSQL 17.2",
 		"from 0/2000028, consistent at 0/2000100, timeline 1", "take", "1.2s", "640 pages", "sha256 abcd")
@@ -59,7 +64,8 @@ func TestBackupWork(t *testing.T) {
 		t.Errorf("it asked for %s", body)
 	}
 	b.want(exitDone, []string{"backup", "verify", "feed", "feed-b3", "--from", "vault", "--dry-run"}, "nothing was changed")
-	if body := s.body("POST /v1/clusters/feed/backups"); !strings.Contains(body, `"backup":"feed-b3"`) || !strings.Contains(body, `"target":"vault"`) {
+	body := s.body("POST /v1/clusters/feed/backups")
+	if !strings.Contains(body, `"backup":"feed-b3"`) || !strings.Contains(body, `"target":"vault"`) {
 		t.Errorf("it asked for %s", body)
 	}
 	b.want(exitRefused, []string{"backup", "drop", "feed", "feed-b3"}, "no terminal")

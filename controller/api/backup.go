@@ -46,6 +46,34 @@ func (a *API) backups(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
+// backupBrief is the standing of a cluster's backups for status, nil where there is no plan.
+func backupBrief(in decide.Input, conf *platform.Cluster) *wire.BackupBrief {
+	if conf.Backup == nil {
+		return nil
+	}
+	var out wire.BackupBrief
+	b := in.State.BackupsOf(conf.Name)
+	age := func(at string) time.Duration {
+		t, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			return 0
+		}
+		return max(0, in.Wall.Sub(t))
+	}
+	if newest := b.Newest(); newest != nil {
+		out.Newest, out.Age = newest.ID, age(newest.Ended)
+	}
+	last := ""
+	for i := range b.Records {
+		for _, t := range b.Records[i].Tests {
+			if t.Good && t.At > last {
+				last, out.Tested, out.TestAge, out.Took = t.At, t.Target, age(t.At), t.Took
+			}
+		}
+	}
+	return &out
+}
+
 func (s *subject) backups() *state.Backups { return s.snapshot.Input.State.BackupsOf(s.c.Name) }
 
 // reported is what the agent of a member said last of backups; nil for nothing.

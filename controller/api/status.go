@@ -103,7 +103,7 @@ func clusterState(snapshot loop.Snapshot, conf *platform.Cluster) wire.ClusterSt
 		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: snapshot.Last.Reasons.Of(conf.Name).String(),
 		Operation: lastOperation(cl),
 	}
-	out.Checks = decide.PlannedChecks(snapshot.Input, conf.Name)
+	out.Checks, out.Backup = decide.PlannedChecks(snapshot.Input, conf.Name), backupBrief(snapshot.Input, conf)
 	for i := range conf.Members {
 		out.Members = append(out.Members, memberStatus(snapshot, conf, cl, &conf.Members[i]))
 	}

@@ -93,8 +93,8 @@ func (h *Host) Report(member string) *health.Backups {
 			r.Job = &health.BackupProgress{Number: wants.Number, Step: "waits", Waiting: "the agent works for the backups of " + j.cluster}
 		}
 	}
-	if e, ok := h.ended[member]; ok {
-		r.Ended = &e
+	if e, ok := h.ended[member]; ok && h.orders[member].Job != nil && h.orders[member].Job.Number == e.Number {
+		r.Ended = &e // until the leader has recorded it, and asks no more
 	}
 	if a := h.archive[member]; a != nil {
 		r.Archive = a.report()

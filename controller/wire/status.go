@@ -62,6 +62,19 @@ type ClusterState struct {
 	Members   []MemberStatus   `json:"members"`
 	// Checks are the deep checks of its members' data that are scheduled, or that an agent has made.
 	Checks []health.PlannedCheck `json:"checks,omitempty"`
+	// Backup is the standing of its backups; nil where the platform file asks for none.
+	Backup *BackupBrief `json:"backup,omitempty"`
+}
+
+// BackupBrief is the standing of a cluster's backups in a few words.
+type BackupBrief struct {
+	// Newest is the newest good one, "" for none, and Age since when it has ended.
+	Newest string        `json:"newest,omitempty"`
+	Age    time.Duration `json:"age,omitempty"`
+	// Tested is the target of the newest restore test that succeeded, "" for none; TestAge since when, and Took how long it took.
+	Tested  string        `json:"tested,omitempty"`
+	TestAge time.Duration `json:"testAge,omitempty"`
+	Took    time.Duration `json:"took,omitempty"`
 }
 
 // MemberStatus is a member, for status: its goal, its agent's last report, and the age of that.

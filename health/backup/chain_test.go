@@ -101,8 +101,8 @@ var seen = [][]damage.Kind{
 	{damage.ZeroedTOAST, damage.Truncated, damage.OddEnd, damage.MisdirectedValid, damage.StaleMap},
 }
 
-// rottenSource: what is damaged before the copy is found by the check that sees it, and nothing is released. It is the last part: the server
-// is spoiled.
+// rottenSource: what is damaged before the copy is found by the check that sees it, and nothing is released. It is the last part: the
+// server is spoiled.
 func (l *lab) rottenSource() {
 	deep := func(id string) Order {
 		o := l.order(id)

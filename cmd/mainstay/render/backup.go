@@ -51,6 +51,18 @@ func (o Options) catalogue(c wire.Backups) string {
 	return b.String()
 }
 
+// backupLine is the standing of a cluster's backups, for status.
+func backupLine(b *wire.BackupBrief) cell {
+	switch {
+	case b.Newest == "":
+		return cell{"backup: there is no good one yet", yellow}
+	case b.Tested == "":
+		return cell{fmt.Sprintf("backup %s, %s ago; none was restored from a target yet", b.Newest, Span(b.Age)), plain}
+	}
+	return cell{fmt.Sprintf("backup %s, %s ago; the last restore, %s ago from %s, took %s", b.Newest, Span(b.Age), Span(b.TestAge), b.Tested,
+		Span(b.Took)), plain}
+}
+
 // nextBackup says when the next backup is due.
 func nextBackup(c wire.Backups) string {
 	switch {

@@ -152,6 +152,9 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	if op := c.Operation; op != nil {
 		lines = append(lines, operationLine(*op))
 	}
+	if c.Backup != nil {
+		lines = append(lines, backupLine(c.Backup))
+	}
 	return lines
 }
 
