@@ -31,6 +31,14 @@ const (
 	longHeader  = 40
 )
 
+// HeaderSize is that of the page at a position, in bytes.
+func (f Format) HeaderSize(page platform.LSN) uint64 {
+	if uint64(page)%f.Segment == 0 {
+		return longHeader
+	}
+	return shortHeader
+}
+
 // Flags of a page header, xlp_info in xlog_internal.h.
 const (
 	firstIsContinued   = 0x0001 // the page begins with the rest of a record

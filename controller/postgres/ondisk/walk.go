@@ -74,6 +74,11 @@ func NewWalkIn(f Format, line []platform.Timeline, segment platform.LSN) *Walk {
 // Next tells which page is wanted, by its address; more is false when the walk has ended.
 func (w *Walk) Next() (page platform.LSN, more bool) { return w.next, !w.done }
 
+// Inside tells which record the walk has begun and not ended, and how many of its bytes further pages have; 0 for none.
+func (w *Walk) Inside() (start platform.LSN, rest uint32) {
+	return w.record.start, w.record.total - w.record.got
+}
+
 // Missing ends the walk: the page wanted is not there.
 func (w *Walk) Missing() { w.stop("there is no page at %s", w.next) }
 

@@ -89,12 +89,23 @@ func TestArchiveAndRestore(t *testing.T) {
 		kit.Eventually(t, "the replica", func() bool { return b.lsn("SELECT pg_last_wal_replay_lsn()") >= flushed })
 		a.end()
 		b.must("pg_ctl", "-D", b.data, "-w", "promote")
+		fork := b.lsn("SELECT pg_current_wal_flush_lsn()")
+		second := kit.Must[*Archiver](t)(New(cluster, Source{Data: b.data, Format: source.Format}, []Named{to}))
+		steps(t, second, fork, 2)
+		if failed := second.Partial(ctx, fork); len(failed) > 0 {
+			t.Fatal(failed)
+		}
+		r = kit.Must[*Reader](t)(Open(ctx, to, cluster, source.Format))
+		if len(r.held.partials) != 1 || !r.held.partials[ondisk.Segment{Timeline: 2, Number: uint64(fork) / source.Format.Segment}] {
+			t.Errorf("what timeline 1 had of the segment of the fork is served: %v", r.held.partials)
+		}
+		if end, err := r.Newest(ctx, 2, redo); err != nil || end != fork {
+			t.Errorf("it ends at %s: %v; want %s", end, err, fork)
+		}
 		b.sql(fmt.Sprintf(wide, 6))
 		later := b.lsn("SELECT pg_current_wal_flush_lsn()")
-		second := kit.Must[*Archiver](t)(New(cluster, Source{Data: b.data, Format: source.Format}, []Named{to}))
 		p = steps(t, second, later, 2)
-		if len(p.Gaps)+len(p.Conflicts)+len(p.Unreadable) > 0 || p.Held != platform.LSN(uint64(later)&^(source.Format.Segment-1)) ||
-			!slices.Contains(p.Archived, "00000002.history") {
+		if len(p.Gaps)+len(p.Conflicts)+len(p.Unreadable) > 0 || p.Held != platform.LSN(uint64(later)&^(source.Format.Segment-1)) {
 			t.Errorf("%+v", p)
 		}
 		for name, err := range second.Partial(ctx, later) {
@@ -109,11 +120,6 @@ func TestArchiveAndRestore(t *testing.T) {
 		}
 		for s := range r.held.segments {
 			kit.Check(t, r.Fetch(ctx, s, &bytes.Buffer{}))
-		}
-		for s := range r.held.partials {
-			if s.Timeline == 1 {
-				t.Error("what timeline 1 had of the segment of the fork is served")
-			}
 		}
 		for name, c := range map[string]struct {
 			lines []string
@@ -167,7 +173,7 @@ func TestWhatIsFound(t *testing.T) {
 		n, upto := written(t, v, 1, 6)
 		for name, test := range map[string]func(*testing.T, found){
 			"gap": gapIsNamed, "rot": rotIsFound, "unreadable": unreadableIsNot, "conflict": conflictIsKept, "targets": oneTargetFails,
-			"resume": resumes, "partial": partialIsServed, "expire": expires,
+			"resume": resumes, "partial": partialIsServed, "expire": expires, "crossing": crossingIsChecked,
 		} {
 			t.Run(name, func(t *testing.T) {
 				f := found{n: n, upto: upto, v: v, source: Source{Data: filepath.Join(v.Dir, name), Format: n.format()}}
@@ -247,6 +253,11 @@ func gapIsNamed(t *testing.T, f found) {
 	if _, err := r.AtTime(t.Context(), 1, from, time.Now()); !errors.As(err, &gap) {
 		t.Error(err)
 	}
+	for what, from := range map[string]platform.LSN{"behind all": f.begin(len(f.all)-1) + 10<<20, "in a gap": f.begin(2) + 40} {
+		if end, err := r.Newest(t.Context(), 1, from); !errors.As(err, &gap) {
+			t.Errorf("%s: %s, %v", what, end, err)
+		}
+	}
 	// pg_wal has both: they are archived. Where it has one, the other is a gap, and holds nothing back.
 	had := kit.Must[[]byte](t)(os.ReadFile(f.wal(3)))
 	kit.Check(t, os.Remove(f.wal(3)))
@@ -310,6 +321,16 @@ func rotIsFound(t *testing.T, f found) {
 	kit.Check(t, os.Truncate(f.object(len(f.all)-1), 7)) // the newest is compared
 	steps(t, f.archiver(t), f.upto, 1)
 	kit.Check(t, f.reader(t).Fetch(t.Context(), f.all[len(f.all)-1], &bytes.Buffer{}))
+	// More than a segment.
+	whole := kit.Must[[]byte](t)(os.ReadFile(f.wal(2)))
+	in := kit.Must[io.Reader](t)(packed(append(whole, whole[:8192]...)))
+	kit.Check(t, os.WriteFile(f.object(2), kit.Must[[]byte](t)(io.ReadAll(in)), 0o600))
+	if err := f.reader(t).Fetch(t.Context(), f.all[2], &bytes.Buffer{}); !errors.Is(err, target.ErrDamaged) {
+		t.Error("a page more:", err)
+	}
+	if err := Get(t.Context(), f.to, cluster, f.name(2), to); !errors.Is(err, target.ErrDamaged) {
+		t.Error("a page more:", err)
+	}
 	// Another segment under the name, whole.
 	kit.Check(t, os.WriteFile(f.object(2), kit.Must[[]byte](t)(os.ReadFile(f.object(1))), 0o600))
 	if err := Get(t.Context(), f.to, cluster, f.name(2), to); !errors.Is(err, ErrUnreadable) {
@@ -347,8 +368,13 @@ func unreadableIsNot(t *testing.T, f found) {
 			if err == nil {
 				t.Errorf("%s: %+v", what, p)
 			}
-		} else if err != nil || len(p.Unreadable) != 1 || p.Unreadable[0].Segment != f.name(2) || p.Held != f.begin(2) || len(p.Gaps) > 0 {
-			t.Errorf("%s: %+v, %v", what, p, err)
+		} else {
+			// Where the record over its border is wrong, the segment before it may be the one.
+			first := slices.Index(f.names(), p.first())
+			last := len(p.Unreadable) - 1
+			if err != nil || first < 1 || first > 2 || p.Unreadable[last].Segment != f.name(2) || p.Held != f.begin(first) || len(p.Gaps) > 0 {
+				t.Errorf("%s: %+v, %v", what, p, err)
+			}
 		}
 		if _, err := os.Stat(f.object(2)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s was archived: %v", what, err)
@@ -357,6 +383,56 @@ func unreadableIsNot(t *testing.T, f found) {
 		if p := steps(t, a, f.upto, 1); len(p.Unreadable) > 0 || p.Held <= f.begin(2) {
 			t.Errorf("%s, mended: %+v", what, p)
 		}
+	}
+}
+
+// crossingIsChecked: a record that begins in one segment and ends in the next is checked with both, once it is flushed.
+func crossingIsChecked(t *testing.T, f found) {
+	n := 1
+	for f.firstRecord(t, n)-f.begin(n) < 200 {
+		n++
+	}
+	flip(t, f.wal(n), 40+50) // behind the page's header
+	a := f.archiver(t)
+	var p Progress
+	var err error
+	for more := true; more && err == nil; more = p.More {
+		p, err = a.Step(t.Context(), f.upto, 1)
+	}
+	if err != nil || len(p.Unreadable) != 2 || p.Unreadable[0].Segment != f.name(n-1) || p.Unreadable[1].Segment != f.name(n) ||
+		!strings.Contains(p.Unreadable[0].Err.Error(), "checksum") || p.Held != f.begin(n-1) {
+		t.Errorf("%s: %+v, %v", f.name(n), p, err)
+	}
+	for _, bad := range []int{n - 1, n} {
+		if _, err := os.Stat(f.object(bad)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is archived: %v", f.name(bad), err)
+		}
+	}
+	flip(t, f.wal(n), 40+50)
+	// The record's end is not flushed: what is there in its place says nothing.
+	rest := f.firstRecord(t, n)
+	f.to, f.dir = vault(t, f.v)
+	if p := steps(t, f.archiver(t), rest-8, 1); p.Held != f.begin(n-1) || len(p.Unreadable) > 0 || slices.Contains(p.Archived, f.name(n-1)) {
+		t.Errorf("%+v", p)
+	}
+	if p := steps(t, f.archiver(t), rest, 1); p.Held != f.begin(n) || len(p.Unreadable) > 0 {
+		t.Errorf("%+v, want %s", p, f.begin(n))
+	}
+}
+
+// TestChangedMeanwhile: a segment that is recycled between its check and its packing is not archived.
+func TestChangedMeanwhile(t *testing.T) {
+	chunks := [][]byte{[]byte("other"), []byte("content")}
+	p := kit.Must[*packer](t)(newPacker(func() ([]byte, error) {
+		if len(chunks) == 0 {
+			return nil, io.EOF
+		}
+		chunk := chunks[0]
+		chunks = chunks[1:]
+		return chunk, nil
+	}, sumOfText([]byte("content"))))
+	if _, err := io.ReadAll(p); err == nil || !strings.Contains(err.Error(), "has changed since it was checked") {
+		t.Error(err)
 	}
 }
 
@@ -404,13 +480,53 @@ func oneTargetFails(t *testing.T, f found) {
 	if !slices.Equal(p.Archived, f.names()) {
 		t.Errorf("%v", p.Archived)
 	}
-	// Both are away: nothing is held that was not.
-	kit.Check(t, os.Rename(dir, away))
+	// One is away again: what it lacks is held for it.
+	a = f.archiver(t, other)
+	f.to, f.dir = vault(t, f.v)
+	other, _ = vault(t, f.v)
+	other.Name = "cloud"
+	for _, targets := range [][]Named{{f.to, other}, {other, f.to}} {
+		a = kit.Must[*Archiver](t)(New(cluster, f.source, targets))
+		p = steps(t, a, f.begin(2), 1)
+		behind := p.Held
+		failing := &refusing{Target: other.Target, err: unix.ENOSPC}
+		for _, d := range a.targets {
+			if d.Name == "cloud" {
+				d.Target = failing
+			}
+		}
+		if p, err = a.Step(t.Context(), f.begin(4), 1); err != nil || p.Held != behind || p.At["cloud"] != behind ||
+			p.At["vault"] != f.begin(4) || p.Failed["cloud"] == nil {
+			t.Errorf("%+v, %v", p, err)
+		}
+		for n := range f.all { // for the other order
+			kit.Check(t, f.to.Remove(t.Context(), names{cluster}.segment(1, f.name(n))),
+				other.Remove(t.Context(), names{cluster}.segment(1, f.name(n))))
+		}
+	}
 	late, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := a.Step(late, f.upto, 1); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// first is the first segment that is unreadable.
+func (p Progress) first() string {
+	if len(p.Unreadable) == 0 {
+		return ""
+	}
+	return p.Unreadable[0].Segment
+}
+
+// refusing is a target that takes nothing.
+type refusing struct {
+	target.Target
+	err error
+}
+
+func (r *refusing) Put(_ context.Context, name string, _ io.Reader, _ int64) (target.Receipt, error) {
+	return target.Receipt{}, &target.Error{Target: "cloud", Name: name, Doing: "put", Err: r.err}
 }
 
 func (f found) names() (all []string) {

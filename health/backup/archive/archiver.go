@@ -29,9 +29,7 @@ type Archiver struct {
 	names   names
 	targets []*destination
 
-	line   line
-	walk   *ondisk.Walk // stands at the beginning of walked; nil: none
-	walked uint64
+	line line
 }
 
 // destination is a target, and what it holds.
@@ -85,7 +83,8 @@ func New(cluster string, source Source, targets []Named) (*Archiver, error) {
 	return a, nil
 }
 
-// Step archives some of what is complete: up to upto, which PostgreSQL has flushed on that timeline. Its error is one of pg_wal.
+// Step archives some of what is complete: up to upto, which PostgreSQL has flushed on that timeline. A segment whose last record ends in
+// the next one waits until that is flushed, and is checked with it. The error is one of pg_wal.
 func (a *Archiver) Step(ctx context.Context, upto platform.LSN, t platform.Timeline) (Progress, error) {
 	p := Progress{At: map[string]platform.LSN{}, Failed: map[string]error{}}
 	end := uint64(upto) / a.source.Format.Segment
@@ -94,11 +93,11 @@ func (a *Archiver) Step(ctx context.Context, upto platform.LSN, t platform.Timel
 		return p, fmt.Errorf("archive WAL of timeline %d: %w", t, err)
 	}
 	for _, d := range a.targets {
-		if err := a.prepare(ctx, d, here, end, &p); err != nil {
+		if err := a.prepare(ctx, d, here, upto, &p); err != nil {
 			p.Failed[d.Name] = err
 		}
 	}
-	err = a.segments(ctx, here, end, &p)
+	err = a.segments(ctx, here, upto, &p)
 	if err != nil {
 		return p, fmt.Errorf("archive WAL of timeline %d: %w", t, err)
 	}
@@ -135,7 +134,7 @@ func (a *Archiver) look(ctx context.Context, t platform.Timeline, end uint64) (c
 		}
 	}
 	if l := lineOf(h, t); !slices.Equal(l, a.line) {
-		a.line, a.walk = l, nil
+		a.line = l
 		for _, d := range a.targets {
 			d.from, d.gaps, d.upto = d.first, nil, 0
 			d.begin(l, a.source, here, end)
@@ -145,7 +144,7 @@ func (a *Archiver) look(ctx context.Context, t platform.Timeline, end uint64) (c
 }
 
 // prepare lists a target once, and archives the histories of the line.
-func (a *Archiver) prepare(ctx context.Context, d *destination, here contents, end uint64, p *Progress) error {
+func (a *Archiver) prepare(ctx context.Context, d *destination, here contents, upto platform.LSN, p *Progress) error {
 	if !d.listed {
 		objects, err := d.List(ctx, a.names.root())
 		if err != nil {
@@ -156,11 +155,11 @@ func (a *Archiver) prepare(ctx context.Context, d *destination, here contents, e
 			all = append(all, o.Name)
 		}
 		d.held = a.names.parse(all, a.source.Format.Segment)
-		if err := a.compareNewest(ctx, d, here, p); err != nil {
+		if err := a.compareNewest(ctx, d, here, upto, p); err != nil {
 			return err
 		}
 		d.listed = true
-		d.begin(a.line, a.source, here, end)
+		d.begin(a.line, a.source, here, uint64(upto)/a.source.Format.Segment)
 	}
 	for _, s := range a.line {
 		if s.timeline > 1 && !d.held.histories[s.timeline] {
@@ -198,26 +197,27 @@ func (d *destination) begin(l line, s Source, here contents, end uint64) {
 
 // compareNewest compares the newest segment of the line that the target holds with the one in pg_wal: a branch that has the same number for
 // its timeline shows there.
-func (a *Archiver) compareNewest(ctx context.Context, d *destination, here contents, p *Progress) error {
+func (a *Archiver) compareNewest(ctx context.Context, d *destination, here contents, upto platform.LSN, p *Progress) error {
 	var newest ondisk.Segment
 	for seg := range d.held.segments {
-		if a.line.has(seg, a.source.Format.Segment) && here.segments[seg] && seg.Number >= newest.Number {
+		complete := platform.LSN((seg.Number+1)*a.source.Format.Segment) <= upto
+		if complete && a.line.has(seg, a.source.Format.Segment) && here.segments[seg] && seg.Number >= newest.Number {
 			newest = seg
 		}
 	}
 	if newest.Timeline == 0 {
 		return nil
 	}
-	sum, readable, err := a.check(ctx, newest, p)
-	if !readable {
+	sum, v, err := a.check(ctx, newest, here, upto, p)
+	if err != nil || v != readable {
 		return err
 	}
 	return a.put(ctx, d, newest, sum, p)
 }
 
-// segments archives those before end, in their order.
-func (a *Archiver) segments(ctx context.Context, here contents, end uint64, p *Progress) error {
-	done := 0
+// segments archives those that end before upto, in their order.
+func (a *Archiver) segments(ctx context.Context, here contents, upto platform.LSN, p *Progress) error {
+	done, end := 0, uint64(upto)/a.source.Format.Segment
 	for {
 		number, wanted := a.next(here, end, p)
 		if !wanted {
@@ -227,8 +227,12 @@ func (a *Archiver) segments(ctx context.Context, here contents, end uint64, p *P
 			return nil
 		}
 		done++
-		if err := a.archive(ctx, a.line.of(number, a.source.Format.Segment), p); err != nil {
+		wait, err := a.archive(ctx, a.line.of(number, a.source.Format.Segment), here, upto, p)
+		if err != nil {
 			return err
+		}
+		if wait {
+			end = number
 		}
 	}
 }
@@ -275,11 +279,12 @@ func (d *destination) missing(s ondisk.Segment, size uint64) {
 	d.gaps = append(d.gaps, Gap{d.Name, s.Timeline, name, name})
 }
 
-// archive checks a segment, and puts it at all targets that lack it. Its error is of the source's disk.
-func (a *Archiver) archive(ctx context.Context, s ondisk.Segment, p *Progress) error {
-	sum, readable, err := a.check(ctx, s, p)
-	if !readable {
-		return err
+// archive checks a segment, and puts it at all targets that lack it; wait tells that it is too early for it. Its error is of the source's
+// disk.
+func (a *Archiver) archive(ctx context.Context, s ondisk.Segment, here contents, upto platform.LSN, p *Progress) (wait bool, err error) {
+	sum, v, err := a.check(ctx, s, here, upto, p)
+	if err != nil || v != readable {
+		return v == waiting, err
 	}
 	all := true
 	for _, d := range a.targets {
@@ -293,7 +298,7 @@ func (a *Archiver) archive(ctx context.Context, s ondisk.Segment, p *Progress) e
 	if all {
 		p.Archived = append(p.Archived, s.Name(a.source.Format.Segment))
 	}
-	return nil
+	return false, nil
 }
 
 // put puts a segment at a target, or apart where another content has its name.
@@ -354,24 +359,63 @@ func (a *Archiver) store(ctx context.Context, d *destination, object, folder, na
 	return nil
 }
 
-// check reads a segment through the walk of the one before, so that the record over their border is checked as well. It returns false for
-// a segment that was not read to its end; then the error is of the disk, if there is one.
-func (a *Archiver) check(ctx context.Context, s ondisk.Segment, p *Progress) (sum string, readable bool, err error) {
+// verdict is what the check of a segment came to.
+type verdict byte
+
+const (
+	readable verdict = iota
+	waiting          // its last record is not flushed
+	unreadable
+)
+
+// check reads a segment, and as much behind it as its last record needs. Its error is of the disk.
+func (a *Archiver) check(ctx context.Context, s ondisk.Segment, here contents, upto platform.LSN, p *Progress) (
+	sum string, v verdict, err error) {
 	size := a.source.Format.Segment
-	if a.walk == nil || a.walked != s.Number {
-		a.walk = ondisk.NewWalkIn(a.source.Format, a.line.timelines(), platform.LSN(s.Number*size))
+	walk := ondisk.NewWalkIn(a.source.Format, a.line.timelines(), platform.LSN(s.Number*size))
+	sum, err = a.source.check(ctx, s, walk)
+	last := s.Number
+	if err == nil {
+		last, v, err = a.checkLast(ctx, walk, here, upto)
 	}
-	walk := a.walk
-	a.walk = nil
-	switch sum, err = a.source.check(ctx, s, walk); {
-	case errors.Is(err, ErrUnreadable):
-		p.Unreadable = append(p.Unreadable, Unreadable{s.Name(size), err})
-		return "", false, nil
-	case err != nil:
-		return "", false, err
+	if !errors.Is(err, ErrUnreadable) {
+		return sum, v, err
 	}
-	a.walk, a.walked = walk, s.Number+1
-	return sum, true, nil
+	for n := s.Number; n <= last; n++ { // any of them may be the wrong one
+		p.Unreadable = append(p.Unreadable, Unreadable{a.line.of(n, size).Name(size), err})
+	}
+	return "", unreadable, nil
+}
+
+// checkLast follows a record over the end of its segment, and tells the number of the segment where it ends.
+func (a *Archiver) checkLast(ctx context.Context, walk *ondisk.Walk, here contents, upto platform.LSN) (
+	number uint64, v verdict, err error) {
+	f := a.source.Format
+	start, rest := walk.Inside()
+	for ; rest > 0 && walk.End().Last < start; _, rest = walk.Inside() {
+		at, more := walk.Next()
+		s := a.line.of(uint64(at)/f.Segment, f.Segment)
+		if !more {
+			return number, v, fmt.Errorf("%w: %s", ErrUnreadable, walk.End().Why)
+		}
+		// What is behind upto in the page is not what it will be.
+		if needs := min(f.Page, f.HeaderSize(at)+uint64(rest)); at+platform.LSN(needs) > upto {
+			return number, waiting, nil
+		}
+		if !here.segments[s] {
+			return number, readable, nil // it is a gap, before which the record can be of no use
+		}
+		number = s.Number
+		page, err := a.source.page(ctx, s, at)
+		if err != nil {
+			return number, v, err
+		}
+		walk.Page(page)
+	}
+	if start != 0 && walk.End().Last < start {
+		return number, v, fmt.Errorf("%w: %s", ErrUnreadable, walk.End().Why)
+	}
+	return number, readable, nil
 }
 
 // storeHistory archives the history of a timeline. One that says the same in other words is the same.

@@ -265,6 +265,9 @@ func (r *Reader) marks(ctx context.Context, t platform.Timeline, from platform.L
 // whole is nil if a walk has ended where the archive does: at the end of the last segment, or in it where it is a partial one.
 func (r *Reader) whole(l line, from platform.LSN, walk *ondisk.Walk) error {
 	first, gap := r.span(l, from)
+	if s := l.of(uint64(from)/r.format.Segment, r.format.Segment); gap == nil && first == s.Number {
+		return &GapError{Gap{r.name, s.Timeline, s.Name(r.format.Segment), s.Name(r.format.Segment)}} // nothing is there from that position on
+	}
 	at, _ := walk.Next() // the page that it wanted, or did not like
 	in := uint64(at) / r.format.Segment
 	partial := first > 0 && !r.held.segments[l.of(first-1, r.format.Segment)]

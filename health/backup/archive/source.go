@@ -183,4 +183,18 @@ func (s *Source) check(ctx context.Context, seg ondisk.Segment, walk *ondisk.Wal
 	}
 }
 
+// page reads one page of a segment.
+func (s *Source) page(ctx context.Context, seg ondisk.Segment, at platform.LSN) ([]byte, error) {
+	r, err := s.open(ctx, seg)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return program.Attempt(ctx, func() ([]byte, error) {
+		page := make([]byte, s.Format.Page)
+		_, err := r.f.ReadAt(page, int64(at-r.start))
+		return page, err
+	})
+}
+
 func sumOf(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

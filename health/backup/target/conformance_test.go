@@ -159,6 +159,7 @@ func conform(t *testing.T, to Target) {
 			"an early error":  {failing{broken}, 7},
 			"it is too short": {strings.NewReader("short"), 6},
 			"it is too long":  {strings.NewReader("longer"), 5},
+			"it is not empty": {strings.NewReader("x"), 0},
 		} {
 			_, err := to.Put(ctx, "feed/broken", c.r, c.size)
 			if reasonOf(err) != Source || strings.Contains(name, "error") && !errors.Is(err, broken) {

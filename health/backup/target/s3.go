@@ -279,13 +279,12 @@ func (b *bucket) remove(ctx context.Context, name string) error {
 }
 
 func (b *bucket) put(ctx context.Context, name string, r io.Reader, size int64, over bool, moved func()) error {
-	part := make([]byte, sizeOfParts(size))
-	n, err := io.ReadFull(r, part)
+	part, err := firstPart(r, int(sizeOfParts(size)))
 	switch {
-	case err == io.EOF, err == io.ErrUnexpectedEOF: // one request, which can be tried again
+	case err == io.EOF: // one request, which can be tried again
 		return b.conditional(over, func(opts minio.PutObjectOptions) error {
-			in := &progress{bytes.NewReader(part[:n]), moved}
-			_, err := b.core.PutObject(ctx, b.conf.Bucket, b.key(name), in, int64(n), "", "", opts)
+			in := &progress{bytes.NewReader(part), moved}
+			_, err := b.core.PutObject(ctx, b.conf.Bucket, b.key(name), in, int64(len(part)), "", "", opts)
 			return err
 		})
 	case err != nil:
@@ -307,6 +306,24 @@ func (b *bucket) conditional(over bool, request func(minio.PutObjectOptions) err
 		err = request(minio.PutObjectOptions{})
 	}
 	return b.said(err)
+}
+
+// firstPart reads a part, in memory that grows with it: most objects are much smaller. io.EOF says that there is no more.
+func firstPart(r io.Reader, size int) ([]byte, error) {
+	part := make([]byte, 0, min(1<<20, size))
+	for {
+		n, err := io.ReadFull(r, part[len(part):cap(part)])
+		part = part[:len(part)+n]
+		switch {
+		case err == io.ErrUnexpectedEOF:
+			return part, io.EOF
+		case err != nil || len(part) == size:
+			return part, err
+		}
+		larger := make([]byte, len(part), min(2*cap(part), size))
+		copy(larger, part)
+		part = larger
+	}
 }
 
 // sizeOfParts are equal, as some servers want.
