@@ -266,8 +266,12 @@ func (v *clusterView) keptFor(name string, f *state.Freeze, r, p *health.Member)
 		limit = fmt.Sprintf("; beyond max_slot_wal_keep_size of %s (%d MB) the slot is lost: then only a rebuild brings it back", p.Name,
 			r.Frozen.Keeps>>20)
 	}
-	if r.Frozen.Keeps == 0 {
+	switch {
+	case r.Frozen.Keeps == 0:
 		return text
+	case !r.Streams() && kept > r.Frozen.Keeps:
+		return text + fmt.Sprintf(". That is more than max_slot_wal_keep_size of %s (%d MB): its slot is lost, or may be with any checkpoint "+
+			"there. Its pages are not; once released, only a rebuild brings it back", p.Name, r.Frozen.Keeps>>20)
 	}
 	text += limit
 	since, err := time.Parse(time.RFC3339, f.Since)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -16,12 +17,16 @@ func TestFrozenSays(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		streams bool
-		frozen  []string // by problem
+		more    platform.LSN // of WAL
+		frozen  []string     // by problem
 		primary string
 	}{
-		{"it streams", true, []string{"3 MB of WAL wait for it, on m3; from 10 MB on it receives no more",
+		{"it streams", true, 0, []string{"3 MB of WAL wait for it, on m3; from 10 MB on it receives no more",
 			"At the rate so far it receives for another 6m0s"}, "1 sessions wait for an acknowledgement"},
-		{"its stream has ended", false, []string{"3 MB of WAL wait for it, 1 MB on m3, which receives nothing, and 2 MB on m1 in its slot",
+		{"its slot has kept too much", false, 20 << 20, []string{"22 MB on m1 in its slot. That is more than max_slot_wal_keep_size of m1 " +
+			"(10 MB): its slot is lost, or may be with any checkpoint there"}, "1 sessions wait for an acknowledgement; the replay of m3 is " +
+			"frozen, and its stream has ended: released, it acknowledges again (`mainstay integrity release m3 --reason REASON`)"},
+		{"its stream has ended", false, 0, []string{"3 MB of WAL wait for it, 1 MB on m3, which receives nothing, and 2 MB on m1 in its slot",
 			"beyond max_slot_wal_keep_size of m1 (10 MB) the slot is lost", "At the rate so far its slot lasts for another 7m0s"},
 			"1 sessions wait for an acknowledgement; the replay of m3 is frozen, and its stream has ended: released, it acknowledges again " +
 				"(`mainstay integrity release m3 --reason REASON`)"},
@@ -32,7 +37,7 @@ func TestFrozenSays(t *testing.T) {
 		m.Freeze = &state.Freeze{As: m.Incarnation, For: "m1_1", Why: "a lost write of m1",
 			Since: st.input().Wall.Add(-150 * time.Second).Format(time.RFC3339)}
 		r.Frozen = &health.Frozen{Incarnation: m.Incarnation, At: r.Position, Keeps: 10 << 20}
-		p.Position, p.SyncWaits = r.Position+3<<20, 1
+		p.Position, p.SyncWaits = r.Position+3<<20+c.more, 1
 		r.Position += 1 << 20
 		if !c.streams {
 			r.Receiver = nil
@@ -142,5 +147,41 @@ func TestFreezesAtOnce(t *testing.T) {
 	finds(true, 3, 9, 11)
 	if f := next(); f == nil || !f.Further || len(f.Pages) != 3 {
 		t.Errorf("a page that was not released: %+v", f)
+	}
+}
+
+// TestTwoFrozen: a further page is added to the freeze of each of two replicas, one command after the other. Each is released by itself,
+// and none is frozen again for what was released.
+func TestTwoFrozen(t *testing.T) {
+	st := well(t, 0, nil)
+	for _, name := range []string{"m2", "m3"} {
+		m := st.c().Members[name]
+		m.Freeze = &state.Freeze{As: m.Incarnation, For: "m1_1", Why: "a lost write", Pages: []string{"base/5/7 block 3"}}
+		st.members[name].Frozen = &health.Frozen{Incarnation: m.Incarnation, At: st.members[name].Position}
+	}
+	c := &health.Comparison{By: "m2", Running: true, Members: []string{"m1", "m2", "m3"},
+		Incarnations: map[string]string{"m1": "m1_1", "m2": "m2_2", "m3": "m3_3"}}
+	for _, b := range []uint32{3, 9} {
+		c.Damage = append(c.Damage, health.DifferentBlock{Path: "base/5/7", Block: b, Kind: "content", Suspects: []string{"m1"}, Named: true,
+			Settled: true})
+	}
+	st.members["m2"].Comparison = c
+	st.later(time.Second)
+	for _, want := range []string{"m2", "m3"} {
+		cmd := st.commits()
+		if cmd.Freeze == nil || cmd.Freeze.Member != want || !cmd.Freeze.Further {
+			t.Fatalf("%s: %s", want, body(cmd))
+		}
+	}
+	if cmd, _, _ := st.next(); cmd != nil {
+		t.Errorf("again: %s", body(cmd))
+	}
+	pages := []string{"base/5/7 block 3", "base/5/7 block 9"}
+	st.apply(onFeed(state.Command{By: "ann", Freeze: &state.FreezeMember{Release: []string{"m3"}, Reason: "seen"}}))
+	if frozen := st.c().Frozen(); !slices.Equal(frozen, []string{"m2"}) || !st.c().Released("m1_1", pages) {
+		t.Errorf("one released: %v", frozen)
+	}
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Freeze != nil {
+		t.Errorf("one released: %s", body(cmd))
 	}
 }

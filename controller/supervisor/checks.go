@@ -24,6 +24,8 @@ const (
 	orderRetry = 10 * time.Second
 	// orderGone is how long an order may be missing before the check ends that it was for. Until then that check pauses.
 	orderGone = time.Minute
+	// keptEvery is the least pause between two writes of what the checks have shown.
+	keptEvery = 2 * time.Second
 	// scheduledWait is how long a comparison that is scheduled looks again at pages that have not settled.
 	scheduledWait = 15 * time.Minute
 )
@@ -64,6 +66,10 @@ func (m *Supervisor) obeyOrder() {
 	comparing, inspecting := m.comparing.cancel != nil && m.comparing.order != nil, m.inspection.wanted && m.inspection.scheduled
 	if inspecting && o.now.Depth == platform.CheckStructure {
 		m.inspection.order = o.now
+	}
+	if comparing && o.now.Depth == platform.CheckCompare { // its share of the hour may have been changed
+		order := o.now
+		m.comparing.order = &order
 	}
 	if o.at == 0 || !comparing && !inspecting || comparing && o.now.Depth == platform.CheckCompare ||
 		inspecting && o.now.Depth == platform.CheckStructure {
@@ -186,6 +192,7 @@ func (m *Supervisor) keepChecks(ctx context.Context) {
 			m.log.Warn("the results of checks are not kept: a restart of the agent forgets them", zap.Error(err))
 		}
 		failed = err != nil
+		_ = wakeup.Pause(ctx, keptEvery) // its error is that of the context
 	}
 }
 

@@ -71,6 +71,12 @@ func TestComparesByOrder(t *testing.T) {
 	m.order(platform.CheckOrder{Depth: platform.CheckCompare, Hold: true})
 	close(holds)
 	eventually(t, "the pause", func() bool { return checks().Waiting == waitsForOrder && m.Comparison().Paused == waitsForOrder })
+	m.order(platform.CheckOrder{Depth: platform.CheckCompare, Share: 30})
+	eventually(t, "another share of the hour", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.comparing.order.Share == 30
+	})
 	m.order(platform.CheckOrder{Depth: platform.CheckCompare})
 	eventually(t, "the first look at all pages", func() bool { c := m.Comparison(); return c.Percent == 100 || c.Complete })
 	eventually(t, "the end", func() bool {

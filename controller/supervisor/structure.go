@@ -25,8 +25,8 @@ const (
 	listedReasons  = 100
 	// evidenceText is the longest text of a finding, in bytes.
 	evidenceText = 400
-	// partKept is how often is kept how far a part of a check has come.
-	partKept = 5 * time.Second
+	// partKept is how often is noted, to be kept, how far a part of a check has come. What follows may take long without a further note.
+	partKept = 200 * time.Millisecond
 	// structureRetry is the pause after a check that found no session with the server.
 	structureRetry = 10 * time.Second
 )
