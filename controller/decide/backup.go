@@ -126,7 +126,7 @@ func (v *backupView) backupMember() (name string, why []string) {
 		unable[against] = append(unable[against], name)
 	}
 	slices.SortStableFunc(able, func(a, b string) int {
-		return cmp.Or(falseFirst(v.doubted(a), v.doubted(b)), v.cleaner(a, b), cmp.Compare(a, b))
+		return cmp.Or(falseFirst(v.failedOn(a), v.failedOn(b)), falseFirst(v.doubted(a), v.doubted(b)), v.cleaner(a, b), cmp.Compare(a, b))
 	})
 	if len(able) > 0 {
 		return able[0], nil
@@ -142,6 +142,9 @@ func (v *backupView) backupMember() (name string, why []string) {
 	slices.Sort(why)
 	return "", why
 }
+
+// failedOn tells whether the last backup failed on a member: the fault may be its host's, so another one comes first.
+func (v *backupView) failedOn(name string) bool { return v.b.Failed[platform.BackupMake] == name }
 
 // cannotBackUp is why a member's agent cannot work for backups; "" if it can.
 func (v *backupView) cannotBackUp(name string) string {
@@ -180,7 +183,7 @@ func (v *backupView) pauseAfter(work platform.BackupWork, every time.Duration) t
 	if !ok || v.Wall.Before(tried) {
 		return 0
 	}
-	if last := v.b.Last; last != nil && last.Job.Work == work && !last.Done {
+	if v.b.Failed[work] != "" {
 		every = backupRetry
 		if v.plan.Every > 0 {
 			every = min(every, v.plan.Every)

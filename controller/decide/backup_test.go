@@ -125,7 +125,12 @@ func TestBackupsDue(t *testing.T) {
 		{"not at once after a failure", nil, func(st *stage) { st.made(5*time.Minute, platform.Backup{Verdict: platform.BackupBad}) },
 			platform.BackupJob{}},
 		{"10 minutes after a failure", nil, func(st *stage) { st.made(11*time.Minute, platform.Backup{Verdict: platform.BackupBad}) },
-			platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}}, // the fault may be m2's
+		{"10 minutes after a failure, whatever was done since", nil, func(st *stage) {
+			id := st.made(2*hour, platform.Backup{})
+			st.made(11*time.Minute, platform.Backup{Verdict: platform.BackupUnfinished})
+			st.tested(5*time.Minute, id, "vault", true)
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m3", Base: "feed-b1"}},
 		{"a clock that was set back", nil, func(st *stage) { st.made(-48*hour, platform.Backup{}) },
 			platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
 		{"a restore test", nil, func(st *stage) { st.made(hour, platform.Backup{}) },

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"mainstay/controller/platform"
@@ -29,6 +30,8 @@ type Backups struct {
 	// it must outlive leaders and hosts. A clock that was set back makes the next one due at once.
 	Last  *EndedBackupJob                `json:"last,omitempty"`
 	Tried map[platform.BackupWork]string `json:"tried,omitempty"`
+	// Failed has the member whose agent did the last work of a kind, for those kinds whose last work failed.
+	Failed map[platform.BackupWork]string `json:"failed,omitempty"`
 }
 
 // EndedBackupJob is how a piece of work ended.
@@ -242,16 +245,25 @@ func (b *Backups) ended(cmd Command) error {
 		}
 	}
 	b.Last = &EndedBackupJob{Job: *j, Done: c.Done, Outcome: c.Outcome, At: cmd.At}
-	tried := map[platform.BackupWork]string{j.Work: cmd.At}
-	for work, at := range b.Tried {
-		if work != j.Work {
-			tried[work] = at
-		}
+	b.Tried = with(b.Tried, j.Work, cmd.At)
+	failed := ""
+	if !c.Done {
+		failed = j.Member
 	}
-	b.Tried = tried
+	b.Failed = with(b.Failed, j.Work, failed)
 	b.Job = nil
 	b.forget()
 	return nil
+}
+
+// with is a copy of m with another value for a kind of work; "" removes it.
+func with(m map[platform.BackupWork]string, work platform.BackupWork, value string) map[platform.BackupWork]string {
+	next := map[platform.BackupWork]string{}
+	maps.Copy(next, m)
+	if next[work] = value; value == "" {
+		delete(next, work)
+	}
+	return next
 }
 
 // made records the backup. Of one that was not made nothing is known but that.
