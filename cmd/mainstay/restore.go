@@ -19,7 +19,7 @@ func (p *program) restoreVerb() *cobra.Command {
 		Short: "Restore a backup into a folder, proven",
 		Long: `Restore a cluster's data as it was at a point, into a folder in the staging of an agent's host. The copy is proven there: a server
 that reaches nothing else recovers it, answers the checks, and is stopped. No member is touched. The last line says where the copy
-lies and how to start it.
+lies; "mainstay help backups" says how to start it.
 
 --to is "latest" (the end of the archive), a time such as 2026-11-30T12:00:00Z (the first commit after it is not in it), an LSN such
 as 0/6000198, or the name of a restore point. Without --to the copy ends where the backup does.

@@ -224,8 +224,8 @@ func (s *subject) restoreBackup(j *platform.BackupJob) (p planned, err error) {
 		return p, err
 	}
 	j.Target = cmp.Or(j.Target, decide.BackupTestTarget(s.snapshot.Input, s.c.Name, r))
-	p.answer.Plan = []string{fmt.Sprintf("the agent of %s fetches %s (taken from %s, consistent at %s, %d MB packed) from %s", j.Member, r.ID,
-		r.Member, r.End, r.Packed>>20, j.Target)}
+	p.answer.Plan = []string{fmt.Sprintf("the agent of %s fetches %s (taken from %s, consistent at %s, %.1f MB packed) from %s", j.Member,
+		r.ID, r.Member, r.End, float64(r.Packed)/1e6, j.Target)}
 	if chain := s.backups().Chain(r.ID); len(chain) > 1 {
 		p.answer.Plan[0] += fmt.Sprintf(", and the %d that it is built on", len(chain)-1)
 	}
@@ -245,11 +245,13 @@ func (s *subject) restoreBackup(j *platform.BackupJob) (p planned, err error) {
 // reaching is the newest good backup from which a point can be reached, "" for the newest.
 func (s *subject) reaching(until platform.RestorePoint) (string, error) {
 	records := s.backups().Records
+	var oldest *platform.Backup
 	for i := len(records) - 1; i >= 0; i-- {
 		r := &records[i]
 		if !r.Restorable() {
 			continue
 		}
+		oldest = r
 		if until.LSN != 0 && r.End > until.LSN {
 			continue
 		}
@@ -265,10 +267,12 @@ func (s *subject) reaching(until platform.RestorePoint) (string, error) {
 		}
 		return r.ID, nil
 	}
-	if s.backups().Newest() == nil {
+	if oldest == nil {
 		return "", nil // said by chosen
 	}
-	return "", refused("no good backup of %s was complete before that point: a restore reaches only what came after a backup", s.c.Name)
+	return "", refused("no good backup of %s was complete before that point: a restore reaches only what came after a backup, and the "+
+		"oldest good one, %s, is consistent at %s and ended at %s; `mainstay backup list %[1]s` lists them", s.c.Name, oldest.ID, oldest.End,
+		oldest.Ended)
 }
 
 // untilText says how far a restore replays, by what the archive is known to hold.

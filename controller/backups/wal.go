@@ -97,6 +97,9 @@ func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platf
 				at, err = reader.AtTime(ctx, u.Timeline, b.Start, wanted)
 			}
 		}
+		if errors.As(err, new(*archive.NoSuchPointError)) {
+			err = fmt.Errorf("%w; one from before that is reached from an older backup: %s", err, olderBackup(j.cluster))
+		}
 		if err != nil {
 			return nil, u, "", err
 		}
@@ -109,13 +112,19 @@ func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platf
 		}
 	}
 	if u.LSN < b.End {
-		return nil, u, "", fmt.Errorf("%s is consistent from %s on only, and that point is at %s: begin from an older backup", b.ID, b.End, u.LSN)
+		return nil, u, "", fmt.Errorf("%s is consistent from %s on only, and that point is at %s: begin from an older backup, %s", b.ID, b.End,
+			u.LSN, olderBackup(j.cluster))
 	}
 	folder := filepath.Join(h.o.Config.Backup.Staging, "wal")
 	if err := os.MkdirAll(folder, 0o711); err != nil { // staging may not be there yet, and PostgreSQL's user passes through it
 		return nil, u, "", err
 	}
 	return archived{from, j.cluster, folder}, u, told, nil
+}
+
+// olderBackup says how to begin a restore from another backup.
+func olderBackup(cluster string) string {
+	return fmt.Sprintf("with --backup ID (`mainstay backup list %s` has the ids)", cluster)
 }
 
 // newestTimeline is the newest timeline in the archive whose history a backup belongs to: a failover since has left the backup's own.
