@@ -189,7 +189,7 @@ func (l *lab) targetDamaged() {
 
 func (l *lab) assertions() {
 	l.engine.Limits.Assertion = 500 * time.Millisecond
-	defer func() { l.engine.Limits = Limits{} }()
+	defer func() { l.engine.Limits.Assertion = 0 }()
 	cases := []struct {
 		sql     string
 		verdict Verdict

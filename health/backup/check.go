@@ -41,7 +41,7 @@ func (p *proving) prove(ctx context.Context) (err error) {
 		return err
 	}
 	p.instance = &scratch{tree: p.tree, superuser: p.superuser, programs: p.Server.Binaries, owner: p.Server.Owner, conf: p.dir,
-		dir: p.path(socketFolder), writable: append([]string{p.dir}, p.writable...)}
+		dir: p.path(socketFolder), nice: p.limits.Nice, writable: append([]string{p.dir}, p.writable...)}
 	defer func() {
 		if p.instance.process != nil {
 			err = errors.Join(err, p.instance.kill())
@@ -166,7 +166,8 @@ func (p *proving) structure(ctx context.Context, w *watch) error {
 	found := []string{}
 	state := structure.Clean
 	checker := structure.Checker{Local: p.instance.local(p.superuser, p.database)}
-	result, _, err := checker.Run(ctx, structure.Options{Install: true, Pause: time.Second, Again: time.Millisecond}, structure.Sink{
+	how := structure.Options{Install: true, Rate: p.rate, Pause: time.Second, Again: time.Millisecond}
+	result, _, err := checker.Run(ctx, how, structure.Sink{
 		Verdict: func(v structure.Verdict) {
 			if v.State >= structure.Suspect {
 				state = max(state, v.State)
@@ -238,7 +239,8 @@ func (p *proving) stop(ctx context.Context) error {
 func (p *proving) pages(ctx context.Context, w *watch) error {
 	scanner := &integrity.Scanner{Dir: p.data}
 	found := []string{}
-	result, err := scanner.Scan(ctx, integrity.Options{Cached: true, Deadline: p.limits.Stall, Again: integrity.Again{Reads: 1}},
+	how := integrity.Options{Cached: true, Rate: p.rate, Parallel: 4, Deadline: p.limits.Stall, Again: integrity.Again{Reads: 1}}
+	result, err := scanner.Scan(ctx, how,
 		integrity.Sink{
 			Finding: func(f integrity.Finding) {
 				found = append(found, fmt.Sprintf("%s, block %d (%s): %s", f.Path, f.Number, f.Kind, f.Detail))

@@ -20,8 +20,9 @@ type frames struct {
 	out   io.Writer
 	z     *zstd.Encoder
 	chunk []byte
-	queue chan *frame
-	spare sync.Pool // of *frame
+	work  chan *frame // to be packed
+	queue chan *frame // in order, to be written
+	spare sync.Pool   // of *frame
 	done  chan struct{}
 	err   atomic.Pointer[error] // of writing
 }
@@ -31,15 +32,18 @@ type frame struct {
 	ready         chan struct{} // closed when packed is
 }
 
-func newFrames(out io.Writer) (*frames, error) {
+func newFrames(out io.Writer, nice int) (*frames, error) {
 	at := min(mostFrames, runtime.GOMAXPROCS(0))
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(at), zstd.WithEncoderCRC(false))
 	if err != nil {
 		return nil, err
 	}
-	f := &frames{out: out, z: z, queue: make(chan *frame, at), done: make(chan struct{})}
+	f := &frames{out: out, z: z, work: make(chan *frame, at), queue: make(chan *frame, at), done: make(chan struct{})}
 	f.spare.New = func() any { return &frame{plain: make([]byte, 0, frameSize)} }
 	f.chunk = make([]byte, 0, frameSize)
+	for range at {
+		go f.pack(nice)
+	}
 	go f.write()
 	return f, nil
 }
@@ -78,11 +82,17 @@ func (f *frames) submit() {
 	one := f.spare.Get().(*frame)
 	one.plain, f.chunk = f.chunk, one.plain[:0]
 	one.ready = make(chan struct{})
-	f.queue <- one
-	go func() { // write waits for it
+	f.queue <- one // first: it waits for room, and pack never does
+	f.work <- one
+}
+
+// pack packs frames, to the end of the work. write waits for each.
+func (f *frames) pack(nice int) {
+	yield(nice)
+	for one := range f.work {
 		one.packed = f.z.EncodeAll(one.plain, one.packed[:0])
 		close(one.ready)
-	}()
+	}
 }
 
 // Close packs the rest.
@@ -90,6 +100,7 @@ func (f *frames) Close() error {
 	if len(f.chunk) > 0 {
 		f.submit()
 	}
+	close(f.work)
 	close(f.queue)
 	<-f.done
 	if err := f.err.Load(); err != nil {

@@ -62,7 +62,7 @@ func TestChild(t *testing.T) {
 		kit.Check(t, os.MkdirAll(l.vaultAt, 0o700))
 		l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
 	}
-	l.engine = &Engine{Staging: staging, Server: l.server(l.source)}
+	l.engine = &Engine{Staging: staging, Server: l.server(l.source), Limits: Limits{Nice: 1}}
 	parts := map[string]func(*lab, []string){"killed": (*lab).beKilled, "restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup,
 		"restore": (*lab).ownRestore}
 	parts[args[0]](l, args[3:])

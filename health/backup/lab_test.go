@@ -60,7 +60,7 @@ func newLab(t testing.TB, v pg.Version) *lab {
 	l.sql("CREATE TABLE far (id int) TABLESPACE fast", "INSERT INTO far SELECT generate_series(1, 1000)")
 	l.admin("ALTER SYSTEM SET shared_preload_libraries = 'nothing_of_this_name'")
 	l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
-	l.engine = &Engine{Staging: filepath.Join(v.Dir, "st"), Server: l.server(l.source)}
+	l.engine = &Engine{Staging: filepath.Join(v.Dir, "st"), Server: l.server(l.source), Limits: Limits{Nice: 1}}
 	return l
 }
 

@@ -229,7 +229,7 @@ func (m *making) pack(ctx context.Context, w *watch) (err error) {
 	r := m.record
 	r.Manifest, r.Files, r.Size = m.mani.SHA256, int64(len(m.mani.Files)), m.mani.Bytes
 	r.Start, r.End, r.Timeline = m.mani.start(), end.End, end.Timeline
-	p, err := pack(ctx, m.tree, m.mani, m.path(objectPack), m.order.Rate, w)
+	p, err := pack(ctx, m.tree, m.mani, m.path(objectPack), m.rate, m.limits.Nice, w)
 	if err != nil {
 		return err
 	}

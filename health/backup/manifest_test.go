@@ -38,8 +38,9 @@ const (
 
 func TestManifest(t *testing.T) {
 	hello := sha256.Sum256([]byte("hello"))
-	f := manifestOf(t, manifestHead+`{ "Path": "a", "Size": 5, "Last-Modified": "2026-11-30 12:00:00 GMT", "Checksum-Algorithm": "SHA256", "Checksum": "`+
-		hex.EncodeToString(hello[:])+`" }, { "Encoded-Path": "ff41", "Size": 9, "Checksum-Algorithm": "CRC32C", "Checksum": "839206e3" },`+
+	f := manifestOf(t, manifestHead+`{ "Path": "a", "Size": 5, "Last-Modified": "2026-11-30 12:00:00 GMT", `+
+		`"Checksum-Algorithm": "SHA256", "Checksum": "`+hex.EncodeToString(hello[:])+`" }, { "Encoded-Path": "ff41", "Size": 9, `+
+		`"Checksum-Algorithm": "CRC32C", "Checksum": "839206e3" },`+
 		`{ "Path": "none", "Size": 0 }`+manifestRanges)
 	m := kit.Must[*manifest](t)(readManifest(f))
 	if m.SystemID != "7479513402211111111" || m.Bytes != 14 || len(m.Files) != 3 || m.end().Timeline != 2 || m.start() != 0x2000028 {
@@ -69,17 +70,18 @@ func TestManifest(t *testing.T) {
 func TestDamagedManifest(t *testing.T) {
 	file := `{ "Path": "a", "Size": 5 }`
 	for name, f := range map[string]*os.File{
-		"empty":             fileOf(t, ""),
-		"no checksum":       fileOf(t, manifestHead+file+manifestRanges+"\n"),
-		"other checksum":    fileOf(t, manifestHead+file+manifestRanges+"\n"+manifestTail+strings.Repeat("0", 64)+"\"}\n"),
-		"cut off":           fileOf(t, "\n"+manifestTail),
-		"version":           manifestOf(t, `{ "PostgreSQL-Backup-Manifest-Version": 3, "Files": [`+file+manifestRanges),
-		"twice":             manifestOf(t, manifestHead+file+","+file+manifestRanges),
-		"no size":           manifestOf(t, manifestHead+`{ "Path": "a" }`+manifestRanges),
-		"unknown algorithm": manifestOf(t, manifestHead+`{ "Path": "a", "Size": 5, "Checksum-Algorithm": "MD5", "Checksum": "00" }`+manifestRanges),
-		"no files":          manifestOf(t, manifestHead+manifestRanges),
-		"no WAL":            manifestOf(t, manifestHead+file+`],`),
-		"no JSON":           manifestOf(t, `nonsense`),
+		"empty":          fileOf(t, ""),
+		"no checksum":    fileOf(t, manifestHead+file+manifestRanges+"\n"),
+		"other checksum": fileOf(t, manifestHead+file+manifestRanges+"\n"+manifestTail+strings.Repeat("0", 64)+"\"}\n"),
+		"cut off":        fileOf(t, "\n"+manifestTail),
+		"version":        manifestOf(t, `{ "PostgreSQL-Backup-Manifest-Version": 3, "Files": [`+file+manifestRanges),
+		"twice":          manifestOf(t, manifestHead+file+","+file+manifestRanges),
+		"no size":        manifestOf(t, manifestHead+`{ "Path": "a" }`+manifestRanges),
+		"unknown algorithm": manifestOf(t, manifestHead+`{ "Path": "a", "Size": 5, "Checksum-Algorithm": "MD5", "Checksum": "00" }`+
+			manifestRanges),
+		"no files": manifestOf(t, manifestHead+manifestRanges),
+		"no WAL":   manifestOf(t, manifestHead+file+`],`),
+		"no JSON":  manifestOf(t, `nonsense`),
 	} {
 		if _, err := readManifest(f); !errors.Is(err, errManifest) {
 			t.Errorf("%s: %v", name, err)

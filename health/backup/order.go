@@ -90,6 +90,8 @@ type Limits struct {
 	Assertion time.Duration // of one assertion; 0: 5 minutes
 	Stop      time.Duration // of the clean stop; 0: 10 minutes
 	Structure time.Duration // of the structure checks together; 0: 12 hours
+	// Nice is by how much the work leaves the CPUs to others, as nice(1) has it; 0: 10.
+	Nice int
 }
 
 const (
@@ -98,9 +100,13 @@ const (
 	defaultAssertion = 5 * time.Minute
 	defaultStop      = 10 * time.Minute
 	defaultStructure = 12 * time.Hour
+	defaultNice      = 10
 )
 
 func (l *Limits) fill() {
+	if l.Nice <= 0 {
+		l.Nice = defaultNice
+	}
 	for _, d := range []struct {
 		v         *time.Duration
 		otherwise time.Duration

@@ -36,14 +36,14 @@ type packed struct {
 }
 
 // pack verifies a copy, and writes it to a file. Damage is a *finding.
-func pack(ctx context.Context, t tree, m *manifest, to string, rate int64, w *watch) (p packed, err error) {
+func pack(ctx context.Context, t tree, m *manifest, to string, rate int64, nice int, w *watch) (p packed, err error) {
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return p, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := &summedWriter{w: file, sum: sha256.New()}
-	z, err := newFrames(out)
+	z, err := newFrames(out, nice)
 	if err != nil {
 		return p, err
 	}

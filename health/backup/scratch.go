@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +30,7 @@ type scratch struct {
 	conf      string // folder of its configuration, which PostgreSQL's user only reads
 	dir       string // of its socket
 	writable  []string
+	nice      int
 	isolation isolation
 	process   *os.Process
 	log       *serverOutput
@@ -200,7 +200,7 @@ func (s *scratch) start(r replay, pipes string) error {
 
 // live is the instance's parent: it starts it, and waits for its end.
 func (s *scratch) live(r replay, args, env []string, out *os.File, began chan error) {
-	runtime.LockOSThread() // for ever: the thread's files and network are the instance's
+	yield(s.nice) // the thread's files and network are the instance's, so it must end with it
 	s.isolation = isolate(s.writable)
 	var cmd *exec.Cmd
 	err := s.contain(r)

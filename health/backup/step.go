@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mainstay/controller/wakeup"
 )
@@ -96,7 +99,10 @@ func (r *run) step(ctx context.Context, name StepName, f func(context.Context, *
 	defer cancel(nil)
 	w := &watch{began: time.Now()}
 	ended := make(chan error, 1)
-	r.calls.Go(func() { ended <- f(ctx, w) })
+	r.calls.Go(func() {
+		yield(r.limits.Nice)
+		ended <- f(ctx, w)
+	})
 	err := r.await(ctx, name, w, ended, cancel)
 	r.proof.Steps = append(r.proof.Steps, Step{Name: name, Took: time.Since(w.began), Bytes: w.done.Load()})
 	r.tell(w.progress(name))
@@ -104,6 +110,13 @@ func (r *run) step(ctx context.Context, name StepName, f func(context.Context, *
 		return err
 	}
 	return &StepError{name, err}
+}
+
+// yield gives the calling goroutine a thread of its own, which has less of the CPUs and ends with it: the agent's threads have a raised
+// priority (controller/priority). What the thread starts is as nice.
+func yield(nice int) {
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // of this thread; one may always have less
 }
 
 func (r *run) await(ctx context.Context, name StepName, w *watch, ended chan error, cancel context.CancelCauseFunc) error {
