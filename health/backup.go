@@ -6,6 +6,10 @@ import "mainstay/controller/platform"
 type Backups struct {
 	// Targets are those that the agent's file defines.
 	Targets []BackupTarget `json:"targets,omitempty"`
+	// Adapters are the other programs that the agent's file defines.
+	Adapters []BackupAdapter `json:"adapters,omitempty"`
+	// Listing is what the repository of another program holds, nil where the leader has not asked, or where it could not be listed yet.
+	Listing *BackupListing `json:"listing,omitempty"`
 	// Job is the work that runs, nil for none; Ended the last that has ended, until the leader has recorded that.
 	Job   *BackupProgress `json:"job,omitempty"`
 	Ended *BackupEnded    `json:"ended,omitempty"`
@@ -19,6 +23,23 @@ type BackupTarget struct {
 	Kind string `json:"kind"` // directory, s3 or exec
 	// Trouble is why it cannot be used now; "" if nothing is known against it.
 	Trouble string `json:"trouble,omitempty"`
+}
+
+// BackupAdapter is another program with which an agent can make and restore backups.
+type BackupAdapter struct {
+	Program string `json:"program"`           // platform.PgBackRest or platform.Barman
+	Version string `json:"version,omitempty"` // such as 2.45; "" if it has not told it
+	// Trouble is why it cannot be used now; "" if nothing is known against it.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// BackupListing is what the repository of another program holds.
+type BackupListing struct {
+	With platform.BackupWith `json:"with"`
+	At   string              `json:"at"` // when it was listed, RFC 3339
+	// Same: the catalogue has all of it and nothing else. Else Backups are the newest platform.MostListed, the oldest first, without ids.
+	Same    bool              `json:"same,omitempty"`
+	Backups []platform.Backup `json:"backups,omitempty"`
 }
 
 // BackupProgress is how far a piece of work is.
@@ -55,6 +76,27 @@ type Archiving struct {
 	// for people.
 	Trouble string   `json:"trouble,omitempty"`
 	Gaps    []string `json:"gaps,omitempty"`
+}
+
+// Cannot is why the agent cannot work for a plan; "" if it can.
+func (b *Backups) Cannot(p *platform.BackupPlan) string {
+	if p.With == nil {
+		if missing, why := b.Has(p.Targets); missing != "" {
+			return "target " + missing + ": " + why
+		}
+		return ""
+	}
+	if b != nil {
+		for _, a := range b.Adapters {
+			if a.Program == p.With.Program && a.Trouble != "" {
+				return a.Program + ": " + a.Trouble
+			}
+			if a.Program == p.With.Program {
+				return ""
+			}
+		}
+	}
+	return p.With.Program + ": its agent's file does not define it (backup." + p.With.Program + "), or it is of an earlier version"
 }
 
 // Has tells whether the agent can use all these targets; it names the first that it cannot, and why.

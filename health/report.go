@@ -130,7 +130,7 @@ type Member struct {
 	Comparison *Comparison `json:"comparison,omitempty"`
 	// Checks are the deep checks that this agent has made for the member; nil from an agent of a version that reports none.
 	Checks *Checks `json:"checks,omitempty"`
-	// Backups is what this agent does for the cluster's backups; nil from an agent whose file defines no target.
+	// Backups is what this agent does for the cluster's backups; nil from an agent whose file defines neither a target nor another program.
 	Backups *Backups `json:"backups,omitempty"`
 
 	// Log is what PostgreSQL's log has said against the present data or its disk; nil from an agent that has not read it.

@@ -296,7 +296,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	}
 	for _, m := range a.list() {
 		s := m.Snapshot()
-		if len(a.cfg.Backup.Targets) > 0 {
+		if a.backups.Able() {
 			s.Backups = a.backups.Report(s.Name)
 		}
 		r.Members = append(r.Members, s)

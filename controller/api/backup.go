@@ -148,6 +148,20 @@ func (s *subject) makeBackup(j *platform.BackupJob, full bool) (p planned) {
 		}
 	}
 	plan := s.conf.Backup
+	if with := plan.With; with != nil {
+		kind = "a full backup"
+		if j.Base != "" {
+			kind = "a backup of what has changed"
+		}
+		p.answer.Plan = []string{
+			fmt.Sprintf("the agent of %s has %s make %s of %s, in its own repository and by its own configuration", j.Member, with.Program, kind,
+				with.Name),
+			with.Program + " restores it into a folder of that agent's staging; a server there, which reaches nothing else, replays its WAL, " +
+				"answers " + countOf(len(plan.Checks), "check") + ", and is stopped; then all its pages are read",
+			"it counts as good only after that",
+		}
+		return p
+	}
 	p.answer.Plan = []string{
 		"the agent of " + j.Member + " copies " + kind + " of its data by pg_basebackup, and verifies each file against the manifest",
 		fmt.Sprintf("a server on that copy, which reaches nothing else, replays its WAL, answers %s, and is stopped; then all its pages are read",
@@ -185,15 +199,26 @@ func (s *subject) chosen(j *platform.BackupJob) (*platform.Backup, error) {
 }
 
 func (s *subject) testBackup(j *platform.BackupJob) (p planned, err error) {
+	if newest := s.backups().Candidate(s.conf.Backup); j.Backup == "" && newest != nil {
+		j.Backup = newest.ID
+	}
 	r, err := s.chosen(j)
 	if err != nil {
 		return p, err
 	}
 	j.Target = cmp.Or(j.Target, decide.BackupTestTarget(s.snapshot.Input, s.c.Name, r))
+	if r.Foreign != nil {
+		p.answer.Plan = []string{
+			fmt.Sprintf("the agent of %s has %s restore %s, its %s", j.Member, r.Foreign.Program, r.ID, r.Foreign.Label),
+			"a server on that copy, which reaches nothing else, replays all WAL of that archive and is checked like a new backup",
+			"the copy is removed; `mainstay backup show " + s.c.Name + " " + r.ID + "` keeps how long it took",
+		}
+		return p, nil
+	}
 	p.answer.Plan = []string{
 		"the agent of " + j.Member + " fetches " + r.ID + " from " + j.Target + ", and compares it with its SHA-256 and its manifest",
 		"a server on that copy, which reaches nothing else, replays its WAL and is checked like a new backup",
-		"the copy is removed; `mainstay backup show " + r.ID + "` keeps how long it took",
+		"the copy is removed; `mainstay backup show " + s.c.Name + " " + r.ID + "` keeps how long it took",
 	}
 	return p, nil
 }
@@ -226,6 +251,10 @@ func (s *subject) restoreBackup(j *platform.BackupJob) (p planned, err error) {
 	j.Target = cmp.Or(j.Target, decide.BackupTestTarget(s.snapshot.Input, s.c.Name, r))
 	p.answer.Plan = []string{fmt.Sprintf("the agent of %s fetches %s (taken from %s, consistent at %s, %.1f MB packed) from %s", j.Member,
 		r.ID, r.Member, r.End, float64(r.Packed)/1e6, j.Target)}
+	if r.Foreign != nil {
+		p.answer.Plan[0] = fmt.Sprintf("the agent of %s has %s restore %s, its %s (consistent at %s, %.1f MB)", j.Member, r.Foreign.Program, r.ID,
+			r.Foreign.Label, r.End, float64(r.Bytes)/1e6)
+	}
 	if chain := s.backups().Chain(r.ID); len(chain) > 1 {
 		p.answer.Plan[0] += fmt.Sprintf(", and the %d that it is built on", len(chain)-1)
 	}

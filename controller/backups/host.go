@@ -43,12 +43,15 @@ type Options struct {
 type Host struct {
 	o       Options
 	targets []*place // by name
-	news    chan struct{}
+	// adapters are other programs that make backups.
+	adapters []*adapter
+	news     chan struct{}
 
 	mu      sync.Mutex
 	orders  map[string]order // by member
 	running *job             // nil for none
 	ended   map[string]health.BackupEnded
+	lists   map[string]*listed    // by member, while this agent lists its cluster's repository
 	archive map[string]*archiving // by member, while this agent archives its cluster's WAL
 }
 
@@ -62,7 +65,7 @@ type order struct {
 // New opens the targets of the agent's file. It touches no disk but for the credentials of S3; a target that cannot be opened is reported.
 func New(o Options) *Host {
 	h := &Host{o: o, news: make(chan struct{}, 1), orders: map[string]order{}, ended: map[string]health.BackupEnded{},
-		archive: map[string]*archiving{}}
+		archive: map[string]*archiving{}, lists: map[string]*listed{}, adapters: adaptersOf(o.Config.Backup)}
 	for _, name := range slices.Sorted(maps.Keys(o.Config.Backup.Targets)) {
 		h.targets = append(h.targets, openPlace(name, o.Config.Backup.Targets[name]))
 	}
@@ -85,6 +88,7 @@ func (h *Host) Report(member string) *health.Backups {
 	for _, p := range h.targets {
 		r.Targets = append(r.Targets, health.BackupTarget{Name: p.Name, Kind: p.kind, Trouble: p.trouble})
 	}
+	h.reportForeign(member, r)
 	if j := h.running; j != nil {
 		switch wants := h.orders[member].Job; {
 		case j.member == member:
@@ -102,9 +106,12 @@ func (h *Host) Report(member string) *health.Backups {
 	return r
 }
 
+// Able tells whether the agent's file defines where backups can be: a target, or another program.
+func (h *Host) Able() bool { return len(h.targets) > 0 || len(h.adapters) > 0 }
+
 // Run does the work until ctx ends.
 func (h *Host) Run(ctx context.Context) error {
-	if len(h.targets) == 0 { // nothing can be asked of this agent
+	if !h.Able() { // nothing can be asked of this agent
 		<-ctx.Done()
 		return nil
 	}
@@ -116,6 +123,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.probe(ctx) })
 	group.Go(func() error { return h.work(ctx) })
 	group.Go(func() error { return h.archiveAll(ctx) })
+	group.Go(func() error { return h.listAll(ctx) })
 	return group.Wait()
 }
 

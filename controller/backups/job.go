@@ -18,7 +18,6 @@ import (
 	"mainstay/health"
 	"mainstay/health/backup"
 	"mainstay/health/backup/archive"
-	"mainstay/health/backup/target"
 )
 
 // withdrawn is how long leaders may answer without an order before the work ends that it was for.
@@ -168,6 +167,9 @@ func (h *Host) doIt(ctx context.Context, j *job) health.BackupEnded {
 }
 
 func (h *Host) makeOne(ctx context.Context, j *job, engine *backup.Engine, ended *health.BackupEnded) error {
+	if j.Plan.With != nil {
+		return h.makeForeign(ctx, j, engine, ended)
+	}
 	o := backup.Order{ID: j.Job.Backup, Cluster: j.cluster, Kind: backup.Full, Checks: assertions(j.Plan), Depth: depth(j.Plan),
 		Rate: int64(j.Plan.Rate) << 20, Keep: j.Plan.Full > 0}
 	targets, missing := h.of(j.Plan.Targets)
@@ -226,6 +228,9 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 		return fmt.Errorf("the catalogue does not have all that %s is built on", j.Job.Backup)
 	}
 	wanted := &j.Backups[len(j.Backups)-1]
+	if wanted.Foreign != nil {
+		return h.restoreForeign(ctx, j, engine, wanted, ended)
+	}
 	from, err := h.holding(wanted, j.Job.Target)
 	if err != nil {
 		return err
@@ -233,7 +238,7 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 	o := backup.Restoration{Cluster: j.cluster, ID: wanted.ID, From: from, Checks: assertions(j.Plan), Depth: depth(j.Plan),
 		Rate: int64(j.Plan.Rate) << 20}
 	until := j.Job.Until
-	if j.Job.Work == platform.BackupTest && !j.Plan.NoArchive {
+	if j.Job.Work == platform.BackupTest && j.Plan.Archives() {
 		until.Latest = true // what a disaster would ask for
 	}
 	told, gap := "", ""
@@ -248,13 +253,24 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 		}
 	}
 	if j.Job.Work == platform.BackupTest {
-		return h.testOne(ctx, j, engine, o, told, gap, began, ended)
+		return h.testOne(ctx, j, engine, o, &test{told: told, gap: gap, from: from.Name, began: began}, ended)
 	}
 	into := h.folderOf(j)
 	if err := os.MkdirAll(filepath.Dir(into), 0o711); err != nil { // PostgreSQL's user must reach the copy
 		return err
 	}
-	t, err := engine.Restore(ctx, o, into, h.tell(j))
+	return h.keepRestored(ctx, j, engine, o, restored{into, into, told, began}, ended)
+}
+
+// restored is where a copy is restored to, and where in there the data is; told says how far it was replayed, for people.
+type restored struct {
+	into, data, told string
+	began            time.Time
+}
+
+func (h *Host) keepRestored(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, r restored,
+	ended *health.BackupEnded) error {
+	t, err := engine.Restore(ctx, o, r.into, h.tell(j))
 	if err != nil {
 		return err
 	}
@@ -262,8 +278,8 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 		return fmt.Errorf("the copy that was restored is %s: %s", t.Proof.Verdict, t.Proof.Evidence)
 	}
 	ended.Done = true
-	ended.Outcome = fmt.Sprintf("%s was restored up to %s%s in %s; it lies on this member's host, %s, stopped: %s", wanted.ID, t.Proof.Reached,
-		told, time.Since(began).Round(time.Second/10), h.o.Config.Host, into)
+	ended.Outcome = fmt.Sprintf("%s was restored up to %s%s in %s; it lies on this member's host, %s, stopped: %s", o.ID, t.Proof.Reached,
+		r.told, time.Since(r.began).Round(time.Second/10), h.o.Config.Host, r.data)
 	return nil
 }
 
@@ -272,36 +288,34 @@ func (h *Host) folderOf(j *job) string {
 	return filepath.Join(h.o.Config.Backup.Staging, "restored", fmt.Sprintf("%s-%d", j.Job.Backup, j.Job.Number))
 }
 
-func (h *Host) testOne(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, told, gap string, began time.Time,
-	ended *health.BackupEnded) error {
+// test is what a restore test is told: told says how far it replays, gap what is wrong with the archive behind that, from where it restores.
+type test struct {
+	told, gap, from string
+	began           time.Time
+}
+
+func (h *Host) testOne(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, of *test, ended *health.BackupEnded) error {
 	t, err := engine.TestRestore(ctx, o, h.tell(j))
 	if err != nil {
 		return err
 	}
 	good := t.Proof.Verdict == backup.Good
-	ended.Test = &platform.RestoreTest{Target: nameOf(o.From), At: time.Now().UTC().Format(time.RFC3339), Good: good,
-		Took: time.Since(began), Reached: t.Proof.Reached, Archive: gap}
-	ended.Done = good && gap == ""
-	if good && gap != "" {
+	ended.Test = &platform.RestoreTest{Target: of.from, At: stamp(time.Now()), Good: good,
+		Took: time.Since(of.began), Reached: t.Proof.Reached, Archive: of.gap}
+	ended.Done = good && of.gap == ""
+	if good && of.gap != "" {
 		ended.Outcome = fmt.Sprintf("%s was restored from %s to its own end, %s, and every check found it right; the archive behind it is "+
-			"broken: %s", o.ID, ended.Test.Target, t.Proof.Reached, gap)
+			"broken: %s", o.ID, ended.Test.Target, t.Proof.Reached, of.gap)
 		return nil
 	}
 	if good {
 		ended.Outcome = fmt.Sprintf("%s was restored from %s up to %s%s in %s, and every check found it right", o.ID, ended.Test.Target,
-			t.Proof.Reached, told, ended.Test.Took.Round(time.Second/10))
+			t.Proof.Reached, of.told, ended.Test.Took.Round(time.Second/10))
 		return nil
 	}
 	ended.Test.Detail = t.Proof.Evidence
 	ended.Outcome = fmt.Sprintf("%s from %s is not good: %s", o.ID, ended.Test.Target, t.Proof.Evidence)
 	return nil
-}
-
-func nameOf(t target.Target) string {
-	if n, ok := t.(archive.Named); ok {
-		return n.Name
-	}
-	return ""
 }
 
 // holding is the target that a backup comes from: the named one, or the first of its receipts that the agent's file defines.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/health/backup"
@@ -14,7 +13,7 @@ import (
 // recordOf is the catalogue's record of what the engine made.
 func recordOf(r *backup.Record, j *job) platform.Backup {
 	b := platform.Backup{ID: r.ID, Member: j.member, Base: r.Base, SystemID: r.SystemID, Version: r.Version, Timeline: r.Timeline,
-		Start: r.Start, End: r.End, Began: r.Began.UTC().Format(time.RFC3339), Bytes: r.Size, Packed: r.Packed, WhyFull: r.FullFor,
+		Start: r.Start, End: r.End, Began: stamp(r.Began), Bytes: r.Size, Packed: r.Packed, WhyFull: r.FullFor,
 		Evidence: r.Proof.Evidence}
 	switch {
 	case r.Proof.Verdict == backup.Bad:
@@ -30,20 +29,7 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 	if base := len(j.Backups); b.Base != "" && base > 0 {
 		b.FullSince = j.Backups[0].Began
 	}
-	for _, s := range r.Proof.Steps {
-		if last := len(b.Steps) - 1; last >= 0 && b.Steps[last].Name == string(s.Name) { // of each target
-			b.Steps[last].Took += s.Took
-			continue
-		}
-		b.Steps = append(b.Steps, platform.BackupStep{Name: string(s.Name), Took: s.Took})
-	}
-	for _, c := range r.Proof.Checks {
-		name := string(c.Kind)
-		if c.Name != "" {
-			name += " " + c.Name
-		}
-		b.Results = append(b.Results, platform.CheckResult{Name: name, Good: c.Verdict == backup.Good, Detail: c.Detail})
-	}
+	b.Steps, b.Results = stepsOf(r.Proof), resultsOf(r.Proof)
 	for _, t := range r.Receipts {
 		b.Receipts = append(b.Receipts, platform.BackupReceipt{Target: t.Target, Object: t.Name, Bytes: t.Size, SHA256: t.SHA256})
 	}
@@ -57,6 +43,28 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 func notTaken(r *backup.Record) (all []string) {
 	for _, name := range sortedKeys(r.Failed) {
 		all = append(all, name+" did not take it: "+r.Failed[name])
+	}
+	return all
+}
+
+func stepsOf(p backup.Proof) (all []platform.BackupStep) {
+	for _, s := range p.Steps {
+		if last := len(all) - 1; last >= 0 && all[last].Name == string(s.Name) { // of each target
+			all[last].Took += s.Took
+			continue
+		}
+		all = append(all, platform.BackupStep{Name: string(s.Name), Took: s.Took})
+	}
+	return all
+}
+
+func resultsOf(p backup.Proof) (all []platform.CheckResult) {
+	for _, c := range p.Checks {
+		name := string(c.Kind)
+		if c.Name != "" {
+			name += " " + c.Name
+		}
+		all = append(all, platform.CheckResult{Name: name, Good: c.Verdict == backup.Good, Detail: c.Detail})
 	}
 	return all
 }

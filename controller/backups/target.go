@@ -48,7 +48,7 @@ func openPlace(name string, conf config.BackupTarget) *place {
 	return p
 }
 
-// probe asks each target again and again whether it answers.
+// probe asks each target, and each other program, again and again whether it answers.
 func (h *Host) probe(ctx context.Context) error {
 	for {
 		for _, p := range h.targets {
@@ -65,6 +65,17 @@ func (h *Host) probe(ctx context.Context) error {
 			if p.trouble = ""; err != nil { // who shows it names the target
 				p.trouble = strings.TrimPrefix(err.Error(), "target "+p.Name+", "+probePrefix+": ")
 			}
+			h.mu.Unlock()
+		}
+		for _, a := range h.adapters {
+			asking, cancel := context.WithTimeout(ctx, probeBound)
+			version, trouble := a.ask(asking)
+			cancel()
+			if ctx.Err() != nil {
+				return nil
+			}
+			h.mu.Lock()
+			a.version, a.trouble = version, trouble
 			h.mu.Unlock()
 		}
 		h.o.News()

@@ -99,6 +99,7 @@ func LoadAgent(path string) (Agent, error) {
 	if a.Backup.Staging == "" {
 		a.Backup.Staging = filepath.Join(a.Data, "backup")
 	}
+	a.Backup.programs(a.Postgres.User)
 	return a, nil
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"regexp"
@@ -8,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"mainstay/controller/platform"
 )
 
 // Backup is where the agent makes backups, and where it can release them to. The platform file only names the targets: paths, credentials
@@ -15,6 +18,15 @@ import (
 type Backup struct {
 	Staging string                  // folder in which copies are made and checked; default "backup" in Agent.Data
 	Targets map[string]BackupTarget // by name
+	// PgBackRest and Barman are other programs that make backups, which the platform file may name; nil for none.
+	PgBackRest, Barman *BackupProgram
+}
+
+// BackupProgram is another program that makes backups.
+type BackupProgram struct {
+	Program string // its path; default where its packages put it
+	Config  string // its configuration file; it names the repository, and PostgreSQL's hosts
+	User    string // of the operating system, as whom it runs; default the user of PostgreSQL, or barman
 }
 
 // BackupTarget is one target; exactly one of its parts is set.
@@ -47,7 +59,21 @@ func (l *local) backup(dst *Backup) reading {
 	return l.section(
 		field{"staging", l.path(&dst.Staging)},
 		field{"targets", named(l.reader, &dst.Targets, l.backupTarget)},
+		field{platform.PgBackRest, l.backupProgram(&dst.PgBackRest, "/usr/bin/pgbackrest")},
+		field{platform.Barman, l.backupProgram(&dst.Barman, "/usr/bin/barman")},
 	)
+}
+
+func (l *local) backupProgram(dst **BackupProgram, usual string) reading {
+	return func(n *yaml.Node, at where) {
+		p := BackupProgram{Program: usual}
+		l.section(
+			field{"program", l.path(&p.Program)},
+			field{"config", l.path(&p.Config)},
+			field{"user", l.text(&p.User)},
+		)(n, at)
+		*dst = &p
+	}
 }
 
 func (l *local) backupTarget(n *yaml.Node, at where, t *BackupTarget) {
@@ -83,7 +109,28 @@ var (
 	prefixPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
 )
 
+// programs gives the users of other programs where the file does not.
+func (b *Backup) programs(postgres string) {
+	for _, p := range []struct {
+		program *BackupProgram
+		user    string
+	}{{b.PgBackRest, postgres}, {b.Barman, "barman"}} {
+		if p.program != nil {
+			p.program.User = cmp.Or(p.program.User, p.user)
+		}
+	}
+}
+
+// checkBackupProgram does not look whether the program is there: it may be installed later, and the agent reports it until then.
+func (l *local) checkBackupProgram(at where, p *BackupProgram, file string) {
+	if p != nil && p.Config == "" {
+		l.add(at.field("config"), "is missing", "name the program's configuration file, such as "+file)
+	}
+}
+
 func (l *local) checkBackup(at where, b Backup) {
+	l.checkBackupProgram(at.field(platform.PgBackRest), b.PgBackRest, "/etc/pgbackrest.conf")
+	l.checkBackupProgram(at.field(platform.Barman), b.Barman, "/etc/barman.conf")
 	for _, name := range slices.Sorted(maps.Keys(b.Targets)) {
 		t := b.Targets[name]
 		at := at.field("targets").field(label(name))

@@ -46,12 +46,43 @@ func TestBackupPlan(t *testing.T) {
 	}
 }
 
+// TestBackupWith reads a plan for another program, and exports it as it was.
+func TestBackupWith(t *testing.T) {
+	read := func(line string) *platform.Platform {
+		t.Helper()
+		p, err := ParsePlatform("p.yaml", []byte(strings.Replace(exported, "tier: critical", line, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParsePlatform("p.yaml", Export(p, 1))
+		if err != nil || !reflect.DeepEqual(again, p) {
+			t.Errorf("%s: the export is read back as %+v, %v:\n%s", line, again, err, Export(p, 1))
+		}
+		return p
+	}
+	rest := read("backup: {every: 24h, full: 168h, with: {pgbackrest: main_1}, restore-test: 168h}")
+	if b := rest.Clusters[0].Backup; *b.With != (platform.BackupWith{Program: platform.PgBackRest, Name: "main_1"}) || b.Archives() ||
+		len(b.Targets) > 0 {
+		t.Errorf("got %+v", b)
+	}
+	barman := read("backup: {with: {barman: no}, archive: false}")
+	if b := barman.Clusters[0].Backup; *b.With != (platform.BackupWith{Program: platform.Barman, Name: "no"}) {
+		t.Errorf("got %+v", b)
+	}
+	const changed = `~ clusters[feed].backup.with: {barman: "no"} -> {pgbackrest: "main_1"}  # pgbackrest makes the backups`
+	if text := FormatDiff(Diff(barman, rest)); !strings.Contains(text, changed) {
+		t.Errorf("the difference is\n%s", text)
+	}
+}
+
 const backupSection = `backup:
   staging: stage
   targets:
     vault: {directory: /mnt/vault}
     cloud: {s3: {endpoint: "https://s3.example.org", bucket: pg-backups, region: eu-1, prefix: prod/feed, credentials: password, ca: ca.crt}}
     tape: {exec: {put: [/bin/put, "{name}"], get: [/bin/get, "{name}"], list: [/bin/list, "{name}"], remove: [/bin/rm, "{name}"]}}
+  pgbackrest: {config: /etc/pgbackrest.conf}
+  barman: {program: bin/barman, config: barman.conf, user: backup}
 `
 
 func TestAgentBackup(t *testing.T) {
@@ -64,6 +95,12 @@ func TestAgentBackup(t *testing.T) {
 	if b.Staging != dir+"/stage" || b.Targets["vault"].Directory != "/mnt/vault" || b.Targets["cloud"].S3.Credentials != dir+"/password" ||
 		b.Targets["tape"].Exec.Put[0] != "/bin/put" {
 		t.Errorf("got %+v", b)
+	}
+	if rest, want := *b.PgBackRest, (BackupProgram{"/usr/bin/pgbackrest", "/etc/pgbackrest.conf", "postgres"}); rest != want {
+		t.Errorf("got %+v, want %+v", rest, want)
+	}
+	if barman, want := *b.Barman, (BackupProgram{dir + "/bin/barman", dir + "/barman.conf", "backup"}); barman != want {
+		t.Errorf("got %+v, want %+v", barman, want)
 	}
 	if a, err = LoadAgent(write(t, dir, "agent.yaml", agentFile)); err != nil || a.Backup.Staging != dir+"/agent/backup" {
 		t.Errorf("by default it is %q, %v", a.Backup.Staging, err)
@@ -86,6 +123,8 @@ func TestAgentBackup(t *testing.T) {
 			"use 3 to 63 of a to z, 0 to 9, . and -"},
 		{"no name", `put: [/bin/put, "{name}"]`, `put: [/bin/put]`, "F:24:24: backup.targets.tape.exec.put: no argument has {name}; say where the object's name goes"},
 		{"no path", `put: [/bin/put, `, `put: [put, `, `F:24:24: backup.targets.tape.exec.put: "put" is not the absolute path of a program; write it in full`},
+		{"no configuration", "{config: /etc/pgbackrest.conf}", "{}", "F:25:15: backup.pgbackrest.config: is missing; name the program's configuration " +
+			"file, such as /etc/pgbackrest.conf"},
 		{"no program", `put: [/bin/put, "{name}"], `, ``, "F:24:18: backup.targets.tape.exec.put: is missing; write the program's path and its arguments, {name} for the object's name"},
 	})
 }

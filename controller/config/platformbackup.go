@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,18 +32,39 @@ func (r *reader) backup(dst **platform.BackupPlan) reading {
 			return
 		}
 		p := platform.BackupPlan{Keep: platform.DefaultKeep}
+		with := map[string]string{}
 		r.section(
 			field{"every", r.every(&p.Every, dailySpan)},
 			field{"full", r.every(&p.Full, longSpan)},
 			field{"keep", r.integer(&p.Keep)},
 			field{"rate", r.integer(&p.Rate)},
 			field{"targets", list(r, &p.Targets, r.textInto)},
+			field{"with", r.backupWith(with)},
 			field{"archive", r.not(&p.NoArchive)},
 			field{"restore-test", r.every(&p.TestEvery, longSpan)},
 			field{"structure", r.boolean(&p.Structure)},
 			field{"checks", list(r, &p.Checks, r.backupCheck)},
 		)(n, at)
+		for program, name := range with { // of more than one the check complains
+			if p.With == nil || program < p.With.Program {
+				p.With = &platform.BackupWith{Program: program, Name: name}
+			}
+		}
 		*dst = &p
+	}
+}
+
+// backupWith reads {pgbackrest: STANZA} or {barman: SERVER}.
+func (r *reader) backupWith(dst map[string]string) reading {
+	return func(n *yaml.Node, at where) {
+		one := func(program string) field {
+			return field{program, func(n *yaml.Node, at where) {
+				name := ""
+				r.text(&name)(n, at)
+				dst[program] = name
+			}}
+		}
+		r.section(one(platform.PgBackRest), one(platform.Barman))(n, at)
 	}
 }
 
@@ -76,14 +98,18 @@ func (c *checks) backupPlan(at where, p *platform.BackupPlan) {
 		c.add(at.field("full"), span(p.Full)+" is not longer than every, "+span(p.Every),
 			"write how old the last full backup may become, such as 168h, or leave it out: then all are full")
 	}
-	if p.Keep < 1 || p.Keep > mostKept {
+	if p.With == nil && (p.Keep < 1 || p.Keep > mostKept) {
 		c.add(at.field("keep"), fmt.Sprintf("%d is not between 1 and %d", p.Keep, mostKept), "write how many good backups are kept, such as 7")
 	}
 	if p.Rate < 0 || p.Rate > highestRate || p.Rate == 0 && c.given(at.field("rate")) {
 		c.add(at.field("rate"), fmt.Sprintf("%d is not between 1 and %d", p.Rate, highestRate),
 			"write the MB to copy in a second, such as 50, or leave it out")
 	}
-	c.backupTargets(at.field("targets"), p.Targets)
+	if p.With != nil || c.given(at.field("with")) {
+		backupWith(c, at, p)
+	} else {
+		backupTargets(c, at.field("targets"), p.Targets)
+	}
 	if len(p.Checks) > mostUserChecks {
 		c.add(at.field("checks"), fmt.Sprintf("%d checks are more than %d", len(p.Checks), mostUserChecks), "join some")
 	}
@@ -98,7 +124,41 @@ func (c *checks) backupPlan(at where, p *platform.BackupPlan) {
 	}
 }
 
-func (c *checks) backupTargets(at where, targets []string) {
+var repositoryPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+
+// backupWith checks the part of a plan for another program, and refuses what that program decides itself.
+func backupWith(c *checks, at where, p *platform.BackupPlan) {
+	with := at.field("with")
+	switch {
+	case p.With == nil:
+		c.add(with, "names no program", "write {pgbackrest: STANZA} or {barman: SERVER}")
+		return
+	case c.given(with.field(platform.PgBackRest)) && c.given(with.field(platform.Barman)):
+		c.add(with, "names two programs", "keep the one that makes the backups")
+	case !repositoryPattern.MatchString(p.With.Name):
+		what := "stanza of pgBackRest"
+		if p.With.Program == platform.Barman {
+			what = "server of Barman"
+		}
+		c.add(with.field(p.With.Program), quote(p.With.Name)+" is not the name of a "+what, "write it as that program's configuration has it")
+	}
+	for _, not := range []struct {
+		key string
+		is  bool
+		do  string
+	}{
+		{"targets", true, "leave it out: the backups are in that program's own repository"},
+		{"archive", !p.NoArchive, "leave it out: that program archives the WAL, by PostgreSQL's archive_command or a receiver of its own"},
+		{"keep", true, "leave it out: that program's own configuration says what expires"},
+		{"rate", true, "leave it out: that program's own configuration bounds what it reads"},
+	} {
+		if not.is && c.given(at.field(not.key)) {
+			c.add(at.field(not.key), "does not go with "+p.With.Program, not.do)
+		}
+	}
+}
+
+func backupTargets(c *checks, at where, targets []string) {
 	if len(targets) == 0 {
 		c.add(at, "is missing", "name at least one target, such as [vault]; the files of the agents define them (backup.targets)")
 	}
@@ -146,12 +206,17 @@ func backupForm(p *platform.BackupPlan) []setting {
 		checks[i] = flow([]setting{{"name", scalar(k.Name), false}, {"database", scalar(k.Database), false}, {"sql", scalar(k.SQL), false},
 			{"timeout", span(k.Timeout), k.Timeout == 0}}, "")
 	}
+	with := "{}"
+	if p.With != nil {
+		with = flow([]setting{{p.With.Program, scalar(p.With.Name), false}}, "")
+	}
 	return []setting{
 		{"backup.every", span(p.Every), p.Every == 0},
 		{"backup.full", span(p.Full), p.Full == 0},
 		number("backup.keep", p.Keep, platform.DefaultKeep),
 		number("backup.rate", p.Rate, 0),
 		{"backup.targets", listForm(p.Targets), len(p.Targets) == 0},
+		{"backup.with", with, p.With == nil},
 		{"backup.archive", strconv.FormatBool(!p.NoArchive), !p.NoArchive},
 		{"backup.restore-test", span(p.TestEvery), p.TestEvery == 0},
 		{"backup.structure", strconv.FormatBool(p.Structure), !p.Structure},
@@ -174,6 +239,10 @@ func backupNote(key string, new platform.Cluster) string {
 		return fmt.Sprintf("the newest %d good backups are kept, and what they are built on; older ones are removed from their targets", p.Keep)
 	case key == "backup.targets":
 		return "a backup counts once each of these holds it; nothing is removed from others"
+	case key == "backup.with" && p.With == nil:
+		return "Mainstay makes the backups, and archives the WAL"
+	case key == "backup.with":
+		return p.With.Program + " makes the backups, in its own repository, and archives the WAL; Mainstay proves them"
 	case key == "backup.archive" && p.NoArchive:
 		return "no WAL is archived any more: a restore reaches only the ends of backups"
 	case key == "backup.archive":

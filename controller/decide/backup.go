@@ -3,6 +3,7 @@ package decide
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func backups(in Input, d *Decision) {
 }
 
 func (v *backupView) next() *state.ChangeBackups {
+	if change := v.listed(); change != nil {
+		return change
+	}
 	if j := v.b.Job; j != nil {
 		return v.endJob(j)
 	}
@@ -74,13 +78,83 @@ func (v *backupView) next() *state.ChangeBackups {
 	if id := v.expired(); id != "" && v.pauseAfter(platform.BackupRemove, 0) == 0 {
 		return begin(platform.BackupJob{Work: platform.BackupRemove, Backup: id})
 	}
-	if v.plan.Every > 0 && v.pauseAfter(platform.BackupMake, v.plan.Every) == 0 {
+	if v.plan.Every > 0 && v.due() == 0 && (v.plan.With == nil || v.listing() != nil && v.listing().Same) {
 		return begin(platform.BackupJob{Work: platform.BackupMake, Base: v.base()})
 	}
-	if newest := v.b.Newest(); newest != nil && v.plan.TestEvery > 0 && v.pauseAfter(platform.BackupTest, v.plan.TestEvery) == 0 {
+	if newest := v.b.Candidate(v.plan); newest != nil && v.plan.TestEvery > 0 && v.pauseAfter(platform.BackupTest, v.plan.TestEvery) == 0 {
 		return begin(platform.BackupJob{Work: platform.BackupTest, Backup: newest.ID, Target: v.testTarget(newest)})
 	}
 	return nil
+}
+
+// due is how long until a backup is due. Those that another program made on its own count too.
+func (v *backupView) due() time.Duration {
+	pause := v.pauseAfter(platform.BackupMake, v.plan.Every)
+	if newest := v.b.Candidate(v.plan); newest != nil && v.plan.With != nil {
+		if ended, ok := instant(newest.Ended); ok && !v.Wall.Before(ended) {
+			pause = max(pause, v.plan.Every-v.Wall.Sub(ended))
+		}
+	}
+	return pause
+}
+
+const (
+	// mostListed is how many backups of another program's repository one command records.
+	mostListed = 50
+	// listedLate is how much older than a list a backup must be before the list can say that it is gone: their clocks are of two hosts.
+	listedLate = time.Minute
+)
+
+// lister is the member whose agent lists the repository of another program, "" for none.
+func (v *backupView) lister() string {
+	if v.plan == nil || v.plan.With == nil {
+		return ""
+	}
+	for i := range v.conf.Members {
+		if r := v.fresh(v.conf.Members[i].Name); r != nil && r.Backups.Cannot(v.plan) == "" {
+			return v.conf.Members[i].Name
+		}
+	}
+	return ""
+}
+
+// listing is what the repository of another program holds; nil if that is not known.
+func (v *backupView) listing() *health.BackupListing {
+	r := v.fresh(v.lister())
+	if r == nil || r.Backups == nil || r.Backups.Listing == nil || r.Backups.Listing.With != *v.plan.With {
+		return nil
+	}
+	return r.Backups.Listing
+}
+
+// listed records what another program has made, and removed, on its own; not while one is made for us, which the list may have already.
+func (v *backupView) listed() *state.ChangeBackups {
+	l := v.listing()
+	if j := v.b.Job; l == nil || l.Same || j != nil && j.Work == platform.BackupMake {
+		return nil
+	}
+	known := v.b.Labels(l.With)
+	change := &state.ListedBackups{With: l.With}
+	there := map[string]bool{}
+	for _, r := range l.Backups {
+		if r.Foreign == nil {
+			continue
+		}
+		if there[r.Foreign.Label] = true; known[r.Foreign.Label] == nil && len(change.New) < mostListed {
+			change.New = append(change.New, r)
+		}
+	}
+	at, _ := instant(l.At)
+	for label, r := range known {
+		if ended, ok := instant(r.Ended); !there[label] && (!ok || at.Sub(ended) > listedLate) {
+			change.Gone = append(change.Gone, r.ID)
+		}
+	}
+	slices.Sort(change.Gone)
+	if len(change.New)+len(change.Gone) == 0 {
+		return nil
+	}
+	return &state.ChangeBackups{Listed: change}
 }
 
 // endJob ends work whose agent has told how it ended, or cannot tell any more.
@@ -102,7 +176,7 @@ func (v *backupView) endJob(j *platform.BackupJob) *state.ChangeBackups {
 	case silence > backupSilence:
 		return failed("the agent of %s has been silent for %s", j.Member, silence.Round(time.Second))
 	case r != nil && r.Backups == nil:
-		return failed("the agent of %s has no target any more", j.Member)
+		return failed("the agent of %s has no target, and no other program, any more", j.Member)
 	case v.plan == nil && !j.Cancel:
 		return &state.ChangeBackups{Cancel: j.Number}
 	}
@@ -117,6 +191,9 @@ func (v *backupView) heldBackups() string {
 // backupMember is the member whose agent works for backups next: a replica whose files were found clean most recently, or the primary
 // where no replica can. Where none can, it is "", with the reasons.
 func (v *backupView) backupMember() (name string, why []string) {
+	if v.plan.With != nil {
+		return v.foreignMember()
+	}
 	able, unable := []string{}, map[string][]string{} // by the reason, which is often the same for all
 	for _, name := range v.replicas() {
 		against := v.cannotBackUp(name)
@@ -146,16 +223,44 @@ func (v *backupView) backupMember() (name string, why []string) {
 // failedOn tells whether the last backup failed on a member: the fault may be its host's, so another one comes first.
 func (v *backupView) failedOn(name string) bool { return v.b.Failed[platform.BackupMake] == name }
 
+// foreignMember is backupMember for another program, which itself knows from which member it copies, and whose configuration decides on
+// which host it works at all. Agents that have failed come last, the one that failed least recently first: so all get their turn. Else it
+// is the agent that made the newest one, and a replica's before the primary's.
+func (v *backupView) foreignMember() (name string, why []string) {
+	able := []string{}
+	for _, name := range append(v.replicas(), v.c.Primary) {
+		if against := v.cannotBackUp(name); against == "" {
+			able = append(able, name)
+		} else {
+			why = append(why, name+": "+against)
+		}
+	}
+	if len(able) == 0 {
+		return "", why
+	}
+	failed, made := map[string]string{}, "" // by member, when its agent's last attempt failed
+	for i := range v.b.Records {
+		switch r := &v.b.Records[i]; {
+		case r.Member == "":
+		case r.Verdict == platform.BackupUnfinished:
+			failed[r.Member] = r.Ended
+		case r.Foreign != nil:
+			delete(failed, r.Member)
+			made = r.Member
+		}
+	}
+	slices.SortStableFunc(able, func(a, b string) int {
+		return cmp.Or(cmp.Compare(failed[a], failed[b]), falseFirst(a != made, b != made), v.cleaner(a, b))
+	})
+	return able[0], nil
+}
+
 // cannotBackUp is why a member's agent cannot work for backups; "" if it can.
 func (v *backupView) cannotBackUp(name string) string {
 	r, m := v.fresh(name), v.c.Members[name]
 	conf := v.conf.Member(name)
 	if conf == nil || m == nil {
 		return "it is no member"
-	}
-	missing, why := "", ""
-	if r != nil {
-		missing, why = r.Backups.Has(v.plan.Targets)
 	}
 	switch {
 	case r == nil:
@@ -170,10 +275,8 @@ func (v *backupView) cannotBackUp(name string) string {
 		return "its data is not that of the cluster's present"
 	case v.against(name, r) != "":
 		return "its data is damaged: " + v.against(name, r)
-	case missing != "":
-		return "target " + missing + ": " + why
 	}
-	return ""
+	return r.Backups.Cannot(v.plan)
 }
 
 // pauseAfter is how long until work of a kind is due that is done every so often; it is retried earlier where the last one failed. A wall
@@ -201,7 +304,7 @@ func instant(s string) (time.Time, bool) {
 // base is the backup that the next one is built on, "" for a full one.
 func (v *backupView) base() string {
 	newest := v.b.Newest()
-	if newest == nil || v.plan.Full == 0 {
+	if newest == nil || v.plan.Full == 0 || newest != v.b.Candidate(v.plan) && v.plan.With == nil {
 		return ""
 	}
 	since, ok := instant(cmp.Or(newest.FullSince, newest.Began))
@@ -209,7 +312,7 @@ func (v *backupView) base() string {
 		return ""
 	}
 	for _, part := range v.b.Chain(newest.ID) {
-		for _, target := range v.plan.Targets {
+		for _, target := range v.plan.Places() {
 			if !part.At(target) { // the target was added since
 				return ""
 			}
@@ -220,9 +323,12 @@ func (v *backupView) base() string {
 
 // expired is a backup that is kept no longer; "" for none. The newest good ones stay, with all that they are built on.
 func (v *backupView) expired() string {
+	if v.plan.With != nil { // the other program expires its own
+		return ""
+	}
 	good, kept, oldest := 0, map[string]bool{}, 0
 	for i := len(v.b.Records) - 1; i >= 0 && good < v.plan.Keep; i-- {
-		if r := &v.b.Records[i]; r.Restorable() {
+		if r := &v.b.Records[i]; r.Restorable() && r.Foreign == nil {
 			good++
 			oldest = i
 			for _, part := range v.b.Chain(r.ID) {
@@ -244,7 +350,7 @@ func (v *backupView) expired() string {
 // testTarget is the target from which a restore was tested least recently.
 func (v *backupView) testTarget(newest *platform.Backup) string {
 	best, tested := "", ""
-	for _, name := range v.plan.Targets {
+	for _, name := range newest.Places(v.plan) {
 		if _, last := v.lastTest(name); newest.At(name) && (best == "" || last.At < tested) {
 			best, tested = name, last.At
 		}
@@ -255,7 +361,7 @@ func (v *backupView) testTarget(newest *platform.Backup) string {
 // archiver is the member whose agent archives the cluster's WAL, "" for none. The one that does it continues, as long as it can; the
 // primary only until a replica can.
 func (v *backupView) archiver() string {
-	if v.plan == nil || v.plan.NoArchive || v.c.Primary == "" || !v.c.Opened {
+	if v.plan == nil || !v.plan.Archives() || v.c.Primary == "" || !v.c.Opened {
 		return ""
 	}
 	for i := range v.conf.Members {
@@ -288,7 +394,10 @@ func BackupOrder(in Input, cluster, member string) (order platform.BackupOrder, 
 	}
 	order.Archive = v.archiver() == member
 	order.Plan = v.plan
-	return order, order.Job != nil || order.Archive
+	if v.lister() == member && member != "" {
+		order.Listed = platform.ListedDigest(slices.Collect(maps.Keys(v.b.Labels(*v.plan.With))))
+	}
+	return order, order.Job != nil || order.Archive || order.Listed != ""
 }
 
 // Standing is how a cluster's backups stand, for people.
@@ -306,7 +415,7 @@ func BackupStanding(in Input, cluster string) (s Standing) {
 	}
 	s.Archiver, s.Waits = v.archiver(), v.heldBackups()
 	if v.plan.Every > 0 {
-		s.Due = v.pauseAfter(platform.BackupMake, v.plan.Every)
+		s.Due = v.due()
 	}
 	if _, why := v.backupMember(); len(why) > 0 && s.Waits == "" {
 		s.Waits = "no member's agent can: " + strings.Join(why, "; ")
@@ -369,7 +478,7 @@ func KeptFrom(in Input, cluster string) platform.LSN {
 
 // backupProblems names what is wrong with the cluster's backups.
 func (v *backupView) backupProblems() {
-	newest := v.b.Newest()
+	newest := v.b.Candidate(v.plan)
 	v.overdue(newest)
 	v.badBackups()
 	if v.plan.TestEvery > 0 && newest != nil {
@@ -385,14 +494,17 @@ func (v *backupView) overdue(newest *platform.Backup) {
 	if v.plan.Every == 0 {
 		return
 	}
-	text := "there is no good backup"
+	text, kind := "there is no good backup", "good backup"
+	if v.plan.With != nil {
+		text, kind = "there is no backup that is not bad", "backup that is not bad"
+	}
 	if newest != nil {
 		ended, _ := instant(newest.Ended)
 		age := v.Wall.Sub(ended)
 		if age < late(v.plan.Every) {
 			return
 		}
-		text = fmt.Sprintf("the newest good backup, %s, ended %s ago, and one is due every %s", newest.ID, age.Round(time.Second), v.plan.Every)
+		text = fmt.Sprintf("the newest %s, %s, ended %s ago, and one is due every %s", kind, newest.ID, age.Round(time.Second), v.plan.Every)
 	}
 	switch j := v.b.Job; {
 	case j != nil:
@@ -415,11 +527,11 @@ func (v *backupView) badBackups() {
 		if r.Verdict == platform.BackupBad {
 			v.problem(health.BackupBad, r.Member, r.ID+": "+r.Evidence, false)
 		}
-		if r.Verdict != platform.BackupUnfinished {
+		if r.Verdict != platform.BackupUnfinished && r.Verdict != platform.BackupUnverified {
 			break
 		}
 	}
-	for _, name := range v.plan.Targets {
+	for _, name := range v.plan.Places() {
 		of, last := v.lastTest(name)
 		if of != "" && !last.Good {
 			v.problem(health.BackupBad, "", fmt.Sprintf("the restore test of %s from %s failed: %s", of, name, last.Detail), false)
@@ -463,7 +575,7 @@ func (v *backupView) untested() {
 }
 
 func (v *backupView) archiveProblems() {
-	if v.plan.NoArchive || v.heldBackups() != "" {
+	if !v.plan.Archives() || v.heldBackups() != "" {
 		return
 	}
 	name := v.archiver()

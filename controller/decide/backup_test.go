@@ -336,3 +336,166 @@ func TestBackupProblems(t *testing.T) {
 		})
 	}
 }
+
+var restFeed = platform.BackupWith{Program: platform.PgBackRest, Name: "main"}
+
+// foreignly is a cluster whose backups pgBackRest makes, and whose agents know it and have listed the repository.
+func foreignly(t *testing.T) *stage {
+	st := backedUp(t, func(p *platform.BackupPlan) { p.Targets, p.With = nil, &restFeed })
+	for _, m := range st.members {
+		m.Backups = &health.Backups{Adapters: []health.BackupAdapter{{Program: platform.PgBackRest, Version: "2.45"}}}
+	}
+	st.members["m1"].Backups.Listing = &health.BackupListing{With: restFeed, At: st.ago(0), Same: true}
+	return st
+}
+
+// theirs is a backup that pgBackRest made on its own.
+func (st *stage) theirs(label string, ago time.Duration) platform.Backup {
+	return platform.Backup{Began: st.ago(ago + time.Minute), Ended: st.ago(ago), Verdict: platform.BackupUnverified,
+		Foreign: &platform.ForeignBackup{BackupWith: restFeed, Label: label, Kind: "full"}}
+}
+
+// lists has the agent of m1 find what the catalogue does not know, and records it.
+func (st *stage) lists(backups ...platform.Backup) *state.ListedBackups {
+	st.t.Helper()
+	l := st.members["m1"].Backups.Listing
+	l.Same, l.Backups = false, backups
+	c := st.backup()
+	l.Same, l.Backups = true, nil
+	if c == nil || c.Listed == nil {
+		return nil
+	}
+	st.commitBackup(st.ago(0), c)
+	return c.Listed
+}
+
+// TestBackupsOfAnotherProgram: which agent is chosen, when, and that those which the program makes on its own count.
+func TestBackupsOfAnotherProgram(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*stage)
+		want   platform.BackupJob // the zero value for nothing
+	}{
+		{"the first", func(*stage) {}, platform.BackupJob{Work: platform.BackupMake, Member: "m2"}},
+		{"not before the repository was listed", func(st *stage) { st.members["m1"].Backups.Listing = nil }, platform.BackupJob{}},
+		{"not where the agent does not have the program", func(st *stage) { st.members["m2"].Backups.Adapters = nil },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not where it has another one", func(st *stage) { st.members["m2"].Backups.Adapters[0].Program = platform.Barman },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not where it cannot be used", func(st *stage) { st.members["m2"].Backups.Adapters[0].Trouble = "it is not installed" },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"not by an agent of an earlier version", func(st *stage) { st.members["m2"].Backups = nil },
+			platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"each gets its turn where others have failed", func(st *stage) {
+			st.failed(40*time.Minute, "m2")
+			st.failed(20*time.Minute, "m3")
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m1"}},
+		{"the one that failed least recently", func(st *stage) {
+			st.failed(60*time.Minute, "m3")
+			st.failed(40*time.Minute, "m1")
+			st.failed(20*time.Minute, "m2")
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m3"}},
+		{"the one that made the last, and built on it", func(st *stage) {
+			r := st.theirs("A", 25*hour)
+			r.Member, r.Verdict = "m1", platform.BackupGood
+			st.tested(hour, st.made(25*hour, r), platform.PgBackRest, true)
+		}, platform.BackupJob{Work: platform.BackupMake, Member: "m1", Base: "feed-b1"}},
+		{"none where the program made one on its own, but a test", func(st *stage) { st.lists(st.theirs("A", hour)) },
+			platform.BackupJob{Work: platform.BackupTest, Member: "m2", Backup: "feed-b1", Target: platform.PgBackRest}},
+		{"of the newest", func(st *stage) { st.lists(st.theirs("A", 3*hour), st.theirs("B", hour)) },
+			platform.BackupJob{Work: platform.BackupTest, Member: "m2", Backup: "feed-b2", Target: platform.PgBackRest}},
+		{"none expires", func(st *stage) {
+			st.lists(st.theirs("A", 4*hour), st.theirs("B", 3*hour), st.theirs("C", 2*hour), st.theirs("D", hour))
+			for _, id := range []string{"feed-b1", "feed-b2", "feed-b3", "feed-b4"} {
+				st.tested(time.Minute, id, platform.PgBackRest, true)
+			}
+		}, platform.BackupJob{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := foreignly(t)
+			c.change(st)
+			got := platform.BackupJob{}
+			if b := st.backup(); b != nil && b.Begin != nil {
+				got = *b.Begin
+			} else if b != nil {
+				t.Fatalf("got %+v", b)
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// failed makes an attempt of a member's agent that failed that long ago.
+func (st *stage) failed(ago time.Duration, member string) {
+	st.t.Helper()
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Begin: &platform.BackupJob{Work: platform.BackupMake, Member: member}})
+	st.commitBackup(st.ago(ago), &state.ChangeBackups{Ended: st.s.BackupsOf("feed").Job.Number, Outcome: "it is no primary"})
+}
+
+// TestRepositoryListed: the catalogue follows another program's repository, and never loses what a list is too old for.
+func TestRepositoryListed(t *testing.T) {
+	st := foreignly(t)
+	st.report()
+	if order, any := BackupOrder(st.input(), "feed", "m1"); !any || order.Listed != platform.ListedDigest(nil) || order.Archive {
+		t.Errorf("the order is %+v", order)
+	}
+	if order, any := BackupOrder(st.input(), "feed", "m2"); any {
+		t.Errorf("a second agent lists: %+v", order)
+	}
+	a, b := st.theirs("A", 3*hour), st.theirs("B", 2*hour)
+	if l := st.lists(a, b); l == nil || len(l.New) != 2 || len(l.Gone) != 0 {
+		t.Fatalf("got %+v", l)
+	}
+	if order, _ := BackupOrder(st.input(), "feed", "m1"); order.Listed != platform.ListedDigest([]string{"B", "A"}) {
+		t.Errorf("the order is %+v", order)
+	}
+	if l := st.lists(a, b); l != nil {
+		t.Errorf("again: %+v", l)
+	}
+	if l := st.lists(b, st.theirs("C", hour)); l == nil || len(l.New) != 1 || !slices.Equal(l.Gone, []string{"feed-b1"}) {
+		t.Errorf("once one was expired: %+v", l)
+	}
+	if r := st.s.BackupsOf("feed").Record("feed-b1"); r.Held() || r.Removed == "" {
+		t.Errorf("got %+v", r)
+	}
+	c := st.theirs("D", 0)
+	c.Verdict, c.Member = platform.BackupGood, "m2"
+	st.made(0, c)
+	if l := st.lists(b, st.theirs("C", hour)); l != nil {
+		t.Errorf("a list that is not newer than the backup: %+v", l)
+	}
+	if got := st.s.BackupsOf("feed").Newest(); got == nil || got.Foreign.Label != "D" {
+		t.Errorf("the newest is %+v", got)
+	}
+	st.configure(func(c *platform.Cluster) { c.Backup = &platform.BackupPlan{Targets: backupTargets, Keep: 1} })
+	if l := st.lists(b); l != nil {
+		t.Errorf("with another plan: %+v", l)
+	}
+}
+
+// TestProblemsOfAnotherProgram: a backup that nobody has restored counts for when it was made, and not as restored.
+func TestProblemsOfAnotherProgram(t *testing.T) {
+	st := foreignly(t)
+	st.lists(st.theirs("A", 30*hour))
+	in := st.input()
+	in.Survey = true
+	kinds := map[health.Kind]string{}
+	for _, p := range Next(in).Problems {
+		kinds[p.Kind] = p.Evidence
+	}
+	if kinds[health.RestoreUntested] == "" || kinds[health.BackupOverdue] != "" || kinds[health.ArchiveBehind] != "" {
+		t.Errorf("got %v", kinds)
+	}
+	st.tested(hour, "feed-b1", platform.PgBackRest, false)
+	in = st.input()
+	in.Survey = true
+	kinds = map[health.Kind]string{}
+	for _, p := range Next(in).Problems {
+		kinds[p.Kind] = p.Evidence
+	}
+	if !strings.Contains(kinds[health.BackupBad], "no rows") || !strings.Contains(kinds[health.BackupOverdue], "no backup that is not bad") {
+		t.Errorf("got %v", kinds)
+	}
+}

@@ -1,7 +1,11 @@
 package platform
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,8 +20,11 @@ type BackupPlan struct {
 	Keep int `json:"keep,omitempty"`
 	// Rate is how many MB are read and sent in a second, at most, 1 to 1000; 0: no limit.
 	Rate int `json:"rate,omitempty"`
-	// Targets are the names of the targets, at least one: a backup counts once each of them holds it.
+	// Targets are the names of the targets, at least one unless With is set: a backup counts once each of them holds it.
 	Targets []string `json:"targets"`
+	// With is another program that makes the backups, into a repository of its own; nil for Mainstay itself. Then there are no targets, and
+	// Keep, Rate and NoArchive say nothing: that program expires backups and archives WAL.
+	With *BackupWith `json:"with,omitempty"`
 	// NoArchive (archive: false): WAL is not archived, so that a restore reaches only the ends of backups.
 	NoArchive bool `json:"noArchive,omitempty"`
 	// TestEvery (restore-test) is the time between two restore tests, each of the newest good backup, from the targets in turn; 0: never.
@@ -27,6 +34,53 @@ type BackupPlan struct {
 	// Checks are the operator's own checks of a restored copy.
 	Checks []BackupCheck `json:"checks,omitempty"`
 }
+
+// Archives tells whether an agent archives the cluster's WAL.
+func (p *BackupPlan) Archives() bool { return !p.NoArchive && p.With == nil }
+
+// Places are where a backup that counts is: the targets, or the program that keeps it.
+func (p *BackupPlan) Places() []string {
+	if p.With != nil {
+		return []string{p.With.Program}
+	}
+	return p.Targets
+}
+
+// BackupWith is another program that makes a cluster's backups, and its own name for the cluster.
+type BackupWith struct {
+	Program string `json:"program"` // PgBackRest or Barman
+	Name    string `json:"name"`    // the stanza of pgBackRest, the server of Barman
+}
+
+// The programs that BackupWith knows.
+const (
+	PgBackRest = "pgbackrest"
+	Barman     = "barman"
+)
+
+// Expire is the command by which an operator has the program remove one of its backups.
+func (w BackupWith) Expire(label string) string {
+	if w.Program == Barman {
+		return "barman delete " + w.Name + " " + label
+	}
+	return "pgbackrest --stanza=" + w.Name + " expire --set=" + label
+}
+
+// ForeignBackup is which backup of another program's a record is about.
+type ForeignBackup struct {
+	BackupWith
+	Label string `json:"label"` // the program's own id of it
+	Kind  string `json:"kind"`  // full, diff or incr, as the program says
+}
+
+// ListedDigest stands for the backups of a repository, whatever the order of their labels.
+func ListedDigest(labels []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(labels)), "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// MostListed is how many backups of another program's repository the catalogue has: the newest.
+const MostListed = 200
 
 // DefaultKeep is BackupPlan.Keep where the platform file has none.
 const DefaultKeep = 7
@@ -93,6 +147,9 @@ type BackupOrder struct {
 	OldestWAL LSN `json:"oldestWAL,omitzero"`
 	// Archive: this member's agent archives the cluster's WAL.
 	Archive bool `json:"archive,omitempty"`
+	// Listed is the ListedDigest of what the catalogue has of the repository of Plan.With: this agent lists it, and reports what differs. ""
+	// asks for no list.
+	Listed string `json:"listed,omitempty"`
 	// Hold: the work pauses, because the cluster is being changed.
 	Hold bool `json:"hold,omitempty"`
 }
@@ -105,6 +162,9 @@ const (
 	BackupGood       BackupVerdict = "good"       // restored, checked, and held by every target
 	BackupBad        BackupVerdict = "bad"        // damaged, or a check has failed; Backup.Evidence says which
 	BackupUnfinished BackupVerdict = "unfinished" // it was not made, or not released to every target
+	// BackupUnverified is a whole backup that another program made on its own: neither good nor bad before a restore test. It is not
+	// unfinished, because a restore test may make it good.
+	BackupUnverified BackupVerdict = "unverified"
 )
 
 // Backup is the record of one backup. It is replaced, never edited.
@@ -138,6 +198,8 @@ type Backup struct {
 	Tests []RestoreTest `json:"tests,omitempty"`
 	// Removed: it is gone from its targets, RFC 3339; the record stays for a while.
 	Removed string `json:"removed,omitempty"`
+	// Foreign is set for a backup in another program's repository. Such a backup has no receipts.
+	Foreign *ForeignBackup `json:"foreign,omitempty"`
 	// Engine is what the agent's engine keeps of it, in the engine's own form.
 	Engine json.RawMessage `json:"engine,omitempty"`
 }
@@ -177,14 +239,28 @@ type RestoreTest struct {
 	Archive string `json:"archive,omitempty"`
 }
 
-// At tells whether a target holds the backup, by its receipt.
+// Held tells whether the backup is somewhere: at a target, or in another program's repository.
+func (b *Backup) Held() bool { return b.Removed == "" && (len(b.Receipts) > 0 || b.Foreign != nil) }
+
+// At tells whether a target holds the backup, by its receipt; of another program's, target is that program.
 func (b *Backup) At(target string) bool {
+	if b.Foreign != nil {
+		return b.Foreign.Program == target
+	}
 	for _, r := range b.Receipts {
 		if r.Target == target {
 			return true
 		}
 	}
 	return false
+}
+
+// Places are where the backup may be, under a plan.
+func (b *Backup) Places(p *BackupPlan) []string {
+	if b.Foreign != nil {
+		return []string{b.Foreign.Program}
+	}
+	return p.Targets
 }
 
 // Restorable tells whether the backup may be restored without an operator's word.

@@ -70,6 +70,36 @@ func (b *Backups) Newest() *platform.Backup {
 	return nil
 }
 
+// Candidate is the newest backup that is at hand for a plan and not known to be bad: what a restore test is about. It is nil for none.
+func (b *Backups) Candidate(p *platform.BackupPlan) *platform.Backup {
+	for i := len(b.Records) - 1; i >= 0; i-- {
+		r := &b.Records[i]
+		if r.Held() && (r.Verdict == platform.BackupGood || r.Verdict == platform.BackupUnverified) && madeBy(r, p.With) {
+			return r
+		}
+	}
+	return nil
+}
+
+// madeBy tells whether a backup is of that other program's repository; nil is Mainstay.
+func madeBy(r *platform.Backup, with *platform.BackupWith) bool {
+	if r.Foreign == nil || with == nil {
+		return r.Foreign == nil && with == nil
+	}
+	return r.Foreign.BackupWith == *with
+}
+
+// Labels are the backups of another program's repository that the catalogue has, the newest MostListed, by their labels.
+func (b *Backups) Labels(with platform.BackupWith) map[string]*platform.Backup {
+	all := map[string]*platform.Backup{}
+	for i := len(b.Records) - 1; i >= 0 && len(all) < platform.MostListed; i-- {
+		if r := &b.Records[i]; r.Held() && madeBy(r, &with) {
+			all[r.Foreign.Label] = r
+		}
+	}
+	return all
+}
+
 // Chain are the backup of that id and all that it is built on, the full one first; nil if one of them is not there.
 func (b *Backups) Chain(id string) []platform.Backup {
 	var chain []platform.Backup
@@ -88,7 +118,7 @@ func (b *Backups) Chain(id string) []platform.Backup {
 // BuiltOn is a backup at a target that is built on the one of that id, "" for none.
 func (b *Backups) BuiltOn(id string) string {
 	for i := range b.Records {
-		if r := &b.Records[i]; r.Base == id && r.Removed == "" && len(r.Receipts) > 0 {
+		if r := &b.Records[i]; r.Base == id && r.Held() {
 			return r.ID
 		}
 	}
@@ -108,6 +138,15 @@ type ChangeBackups struct {
 	Test    *platform.RestoreTest `json:"test,omitempty"`
 	// Cancel is the number of the one to cancel.
 	Cancel uint64 `json:"cancel,omitempty"`
+	// Listed is what has changed in another program's repository.
+	Listed *ListedBackups `json:"listed,omitempty"`
+}
+
+// ListedBackups is what an agent found in another program's repository that the catalogue did not know.
+type ListedBackups struct {
+	With platform.BackupWith `json:"with"`
+	New  []platform.Backup   `json:"new,omitempty"`  // that the program made on its own; Apply gives the ids
+	Gone []string            `json:"gone,omitempty"` // ids of records whose backups are not there any more
 }
 
 // CheckBackups says why a change of backups would be refused; nil if it would not.
@@ -134,8 +173,10 @@ func (s *State) applyBackups(cmd Command) error {
 		err = next.ended(cmd)
 	case c.Cancel != 0:
 		err = next.cancel(cmd)
+	case c.Listed != nil:
+		err = next.listed(cmd)
 	default:
-		err = errors.New("a change of backups begins, ends or cancels work")
+		err = errors.New("a change of backups begins, ends or cancels work, or lists what another program made")
 	}
 	if err != nil {
 		return err
@@ -189,6 +230,9 @@ func (b *Backups) mayUse(j *platform.BackupJob) error {
 		return fmt.Errorf("there is no backup %s; `mainstay backup list` lists them", j.Backup)
 	case r.Removed != "":
 		return fmt.Errorf("backup %s was removed at %s", j.Backup, r.Removed)
+	case j.Work == platform.BackupRemove && r.Foreign != nil:
+		return fmt.Errorf("backup %s is in a repository of %s, which expires its own: remove it with `%s`, and the catalogue follows", r.ID,
+			r.Foreign.Program, r.Foreign.Expire(r.Foreign.Label))
 	case j.Work == platform.BackupRemove:
 		if newest := b.Newest(); newest != nil && newest.ID == j.Backup {
 			return fmt.Errorf("backup %s is the newest good one: it is not removed before a newer one is good", j.Backup)
@@ -209,7 +253,7 @@ func (b *Backups) mayUse(j *platform.BackupJob) error {
 			return fmt.Errorf("target %s does not hold backup %s", j.Target, part.ID)
 		}
 	}
-	if len(r.Receipts) == 0 {
+	if !r.Held() {
 		return fmt.Errorf("no target holds backup %s (%s)", r.ID, r.Verdict)
 	}
 	return nil
@@ -279,7 +323,50 @@ func (b *Backups) made(j *platform.BackupJob, c *ChangeBackups, at string) error
 		return fmt.Errorf("the record of %s has %d bytes of its engine; at most %d are kept", r.ID, len(r.Engine), mostEngine)
 	}
 	r.Ended = at
-	b.Records = append(b.Records, r)
+	if r.Foreign == nil {
+		b.Records = append(b.Records, r)
+		return nil
+	}
+	b.Records = slices.DeleteFunc(b.Records, func(old platform.Backup) bool { // the list had it first
+		return old.Held() && madeBy(&old, &r.Foreign.BackupWith) && old.Foreign.Label == r.Foreign.Label
+	})
+	b.place(r)
+	return nil
+}
+
+// place puts a record of another program's backup where it belongs by its time.
+func (b *Backups) place(r platform.Backup) {
+	at := len(b.Records)
+	for at > 0 && b.Records[at-1].Began > r.Began {
+		at--
+	}
+	b.Records = slices.Insert(b.Records, at, r)
+}
+
+// listed records what another program has made, and removed, on its own.
+func (b *Backups) listed(cmd Command) error {
+	l := cmd.Backups.Listed
+	if len(l.New)+len(l.Gone) == 0 {
+		return errors.New("nothing has changed in the repository")
+	}
+	known := b.Labels(l.With)
+	for i := range b.Records {
+		if r := &b.Records[i]; r.Held() && madeBy(r, &l.With) && slices.Contains(l.Gone, r.ID) {
+			r.Removed = cmd.At
+		}
+	}
+	for _, r := range l.New {
+		switch {
+		case !madeBy(&r, &l.With) || len(r.Engine) > 0 || len(r.Receipts) > 0:
+			return fmt.Errorf("the record of %s is none of a backup of %s %s", r.ID, l.With.Program, l.With.Name)
+		case known[r.Foreign.Label] != nil:
+			continue
+		}
+		b.High++
+		r.ID, r.Verdict = fmt.Sprintf("%s-b%d", cmd.Cluster, b.High), platform.BackupUnverified
+		b.place(r)
+	}
+	b.forget()
 	return nil
 }
 
@@ -287,7 +374,10 @@ func (b *Backups) made(j *platform.BackupJob, c *ChangeBackups, at string) error
 func tested(r *platform.Backup, t platform.RestoreTest) {
 	tests := slices.DeleteFunc(slices.Clone(r.Tests), func(old platform.RestoreTest) bool { return old.Target == t.Target })
 	r.Tests = append(tests, t)
-	if !t.Good && r.Verdict == platform.BackupGood {
+	if t.Good && r.Verdict == platform.BackupUnverified {
+		r.Verdict, r.Evidence = platform.BackupGood, ""
+	}
+	if !t.Good && (r.Verdict == platform.BackupGood || r.Verdict == platform.BackupUnverified) {
 		r.Verdict, r.Evidence = platform.BackupBad, "its restore test from "+t.Target+" failed: "+t.Detail
 	}
 }
@@ -303,12 +393,12 @@ func (b *Backups) edit(id string, f func(*platform.Backup)) {
 func (b *Backups) forget() {
 	over := -mostBackups
 	for i := range b.Records {
-		if len(b.Records[i].Receipts) == 0 {
+		if !b.Records[i].Held() {
 			over++
 		}
 	}
 	b.Records = slices.DeleteFunc(b.Records, func(r platform.Backup) bool {
-		if len(r.Receipts) > 0 || over <= 0 {
+		if r.Held() || over <= 0 {
 			return false
 		}
 		over--

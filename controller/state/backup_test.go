@@ -133,3 +133,59 @@ func TestBackupsForgotten(t *testing.T) {
 		t.Errorf("%d records, the first %s and %s", len(c.Records), c.Records[0].ID, c.Records[1].ID)
 	}
 }
+
+// TestListedBackups: what another program made on its own enters the catalogue, by its time, and a restore test alone makes it good.
+func TestListedBackups(t *testing.T) {
+	with := platform.BackupWith{Program: platform.Barman, Name: "main"}
+	s := bootstrapped(t, 1)
+	p := testPlatform(1)
+	p.Clusters[0].Backup = &platform.BackupPlan{With: &with}
+	s = run(t, s, Command{Platform: &SetPlatform{Platform: p}})
+	of := func(label, began string) platform.Backup {
+		return platform.Backup{Began: began, Ended: began, Verdict: platform.BackupGood,
+			Foreign: &platform.ForeignBackup{BackupWith: with, Label: label, Kind: "full"}}
+	}
+	list := func(l ListedBackups) Command { return onFeed(Command{Backups: &ChangeBackups{Listed: &l}}) }
+	refused(t, s, list(ListedBackups{With: with}), "nothing has changed")
+	refused(t, s, list(ListedBackups{With: platform.BackupWith{Program: platform.Barman, Name: "other"},
+		New: []platform.Backup{of("A", "2026-11-28T00:00:00Z")}}), "none of a backup of barman other")
+	s = run(t, s, list(ListedBackups{With: with, New: []platform.Backup{of("B", "2026-11-28T00:00:00Z"), of("C", "2026-11-29T00:00:00Z")}}))
+	s = run(t, s, list(ListedBackups{With: with, New: []platform.Backup{of("C", "2026-11-29T00:00:00Z"), of("A", "2026-11-27T00:00:00Z")}}))
+	labels := func() (all []string) {
+		for _, r := range s.BackupsOf("feed").Records {
+			all = append(all, r.ID+" "+r.Foreign.Label+" "+string(r.Verdict))
+		}
+		return all
+	}
+	if got, want := fmt.Sprint(labels()), "[feed-b3 A unverified feed-b1 B unverified feed-b2 C unverified]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	work := func(w platform.BackupWork, id, target, accepted string) Command {
+		return beginBackup(platform.BackupJob{Work: w, Member: "m2", Backup: id, Target: target, Accepted: accepted})
+	}
+	refused(t, s, work(platform.BackupRemove, "feed-b1", "", ""), "`barman delete main B`")
+	refused(t, s, work(platform.BackupRestore, "feed-b1", "", ""), "feed-b1 is unverified")
+	refused(t, s, work(platform.BackupTest, "feed-b1", "vault", ""), "target vault does not hold backup feed-b1")
+	run(t, s, work(platform.BackupRestore, "feed-b1", "", "it is all there is"))
+	refused(t, s, madeBackup("feed-b1"), "feed-b1 is not one that another can be built on")
+	s = run(t, s, work(platform.BackupTest, "feed-b1", platform.Barman, ""))
+	s = run(t, s, onFeed(Command{Backups: &ChangeBackups{Ended: s.BackupsOf("feed").Job.Number, Done: true,
+		Test: &platform.RestoreTest{Target: platform.Barman, Good: true}}}))
+	if newest := s.BackupsOf("feed").Newest(); newest == nil || newest.ID != "feed-b1" || newest.Evidence != "" {
+		t.Errorf("the newest good one is %+v", newest)
+	}
+	// One that was made for us, and that the list had first, is one record.
+	s = run(t, s, madeBackup(""))
+	j := s.BackupsOf("feed").Job
+	again := of("C", "2026-11-29T00:00:00Z")
+	again.ID = j.Backup
+	s = run(t, s, onFeed(Command{Backups: &ChangeBackups{Ended: j.Number, Done: true, Record: &again}}))
+	s = run(t, s, list(ListedBackups{With: with, Gone: []string{"feed-b1"}}))
+	if got, want := fmt.Sprint(labels()), "[feed-b3 A unverified feed-b1 B good feed-b4 C good]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if r := s.BackupsOf("feed").Record("feed-b1"); r.Held() || s.BackupsOf("feed").Newest().ID != "feed-b4" ||
+		len(s.BackupsOf("feed").Labels(with)) != 2 {
+		t.Errorf("what is gone: %+v", r)
+	}
+}

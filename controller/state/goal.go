@@ -26,7 +26,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		History: c.History, Fork: c.Fork(), ForkFinal: c.ForkFinal, Opened: c.Opened,
 		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets, OtherMembers: otherMembers(conf, member),
 		MembersVersion: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
-		Archive: conf.Backup != nil && !conf.Backup.NoArchive,
+		Archive: conf.Backup != nil && conf.Backup.Archives(),
 	}
 	if c.Fencing() {
 		if f := c.Attempt.CatchUp; f != nil && f.To == member {

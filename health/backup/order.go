@@ -66,8 +66,9 @@ type Restoration struct {
 	Cluster string
 	ID      string
 	From    target.Target
-	WAL     WAL   // the archive; nil: none, and Until must be zero
-	Until   Until // the zero value is the end of the backup itself
+	Other   *Other // in the place of From, WAL and Until: the backup is in another program's repository
+	WAL     WAL    // the archive; nil: none, and Until must be zero
+	Until   Until  // the zero value is the end of the backup itself
 	Checks  []Assertion
 	Depth   Depth
 	Rate    int64 // bytes a second that are read from the target, on average; 0: no bound

@@ -26,6 +26,8 @@ type restoring struct {
 	record *Record
 	tree   tree
 	outside
+	// otherWAL is the WAL that another program has restored beside the data.
+	otherWAL string
 }
 
 func (e *Engine) restore(ctx context.Context, o Restoration, into string, progress func(Progress)) (*Tested, error) {
@@ -54,13 +56,13 @@ func (e *Engine) restore(ctx context.Context, o Restoration, into string, progre
 }
 
 func (r *restoring) work(ctx context.Context) error {
-	until := r.order.Until
-	if until != (Until{}) && r.order.WAL == nil {
+	if r.order.Other == nil && r.order.Until != (Until{}) && r.order.WAL == nil {
 		return errors.New("a restore beyond the backup itself needs the archive")
 	}
 	if err := r.fetchAll(ctx); err != nil {
 		return lost(err, r.order.ID)
 	}
+	until := r.order.Until
 	if until.LSN != 0 && until.LSN < r.record.End {
 		return fmt.Errorf("backup %s is consistent from %s on, and %s is before that: restore an older backup", r.record.ID,
 			r.record.End, until.LSN)
@@ -89,6 +91,9 @@ func lost(err error, id string) error {
 
 // fetchAll gets the backup and all that it builds on from the target, each verified, and makes one data directory of them.
 func (r *restoring) fetchAll(ctx context.Context) error {
+	if r.order.Other != nil {
+		return r.fetchOther(ctx)
+	}
 	var chain []input
 	err := r.step(ctx, StepFetch, func(ctx context.Context, w *watch) (err error) {
 		if r.record, err = ReadRecord(ctx, r.order.From, r.order.Cluster, r.order.ID); err != nil {
@@ -186,6 +191,11 @@ func (r *restoring) finish(_ context.Context, w *watch) error {
 	}
 	for _, name := range append(signalFiles, manifestName, "postmaster.opts", "recovery.done") {
 		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if r.otherWAL != "" { // it was replayed
+		if err := os.RemoveAll(r.otherWAL); err != nil {
 			return err
 		}
 	}

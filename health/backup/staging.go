@@ -144,7 +144,8 @@ func clearRun(dir string) error {
 	if err := statefile.Read(filepath.Join(dir, outsideFile), &o); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, data := range append([]string{filepath.Join(dir, copyFolder), filepath.Join(dir, fullFolder)}, o.Folders...) {
+	for _, data := range append([]string{filepath.Join(dir, copyFolder), filepath.Join(dir, fullFolder),
+		filepath.Join(dir, otherFolder, otherData)}, o.Folders...) {
 		if _, err := os.Stat(data); err != nil {
 			continue
 		}

@@ -87,7 +87,7 @@ func wholeSeconds(s float64) time.Duration {
 // archiveText says how far WAL is archived.
 func archiveText(c wire.Backups) string {
 	switch {
-	case c.Plan == nil || c.Plan.NoArchive:
+	case c.Plan == nil || !c.Plan.Archives():
 		return ""
 	case c.Archiver == "":
 		return "no member's agent can archive WAL now"
@@ -134,7 +134,11 @@ func backupRow(b *platform.Backup) row {
 	if b.Base != "" {
 		kind = "since " + b.Base
 	}
-	r := texts(b.ID, string(b.Verdict), kind, stampText(b.Began), b.Member, b.End.String(), Bytes(b.Bytes), Bytes(b.Packed), heldBy(b),
+	if b.Foreign != nil {
+		kind = b.Foreign.Kind
+	}
+	r := texts(b.ID, string(b.Verdict), kind, stampText(b.Began), or(b.Member, "-"),
+		b.End.String(), Bytes(b.Bytes), Bytes(b.Packed), heldBy(b),
 		restoredText(b))
 	r.cells[0].style, r.cells[1].style = bold, backupStyle(b)
 	if b.Bytes == 0 {
@@ -173,6 +177,9 @@ func heldBy(b *platform.Backup) string {
 	if b.Removed != "" {
 		return "removed"
 	}
+	if b.Foreign != nil {
+		return b.Foreign.Program + " " + b.Foreign.Label
+	}
 	var names []string
 	for _, r := range b.Receipts {
 		names = append(names, r.Target)
@@ -208,7 +215,12 @@ func Backup(b platform.Backup, o Options) string {
 	add("verdict", string(b.Verdict))
 	rows[0].cells[1].style = backupStyle(&b)
 	add("evidence", b.Evidence)
-	add("taken from", b.Member+", PostgreSQL "+or(b.Version, "of an unknown version"))
+	if f := b.Foreign; f != nil {
+		add("kept by", fmt.Sprintf("%s %s, as %s (%s)", f.Program, f.Name, f.Label, f.Kind))
+		add("made for", b.Member)
+	} else {
+		add("taken from", b.Member+", PostgreSQL "+or(b.Version, "of an unknown version"))
+	}
 	add("built on", b.Base)
 	add("it is full because", b.WhyFull)
 	add("began", stampText(b.Began))
