@@ -76,7 +76,7 @@ func (m *making) base(ctx context.Context) error {
 		m.fullInstead("there is no backup to build on")
 		return nil
 	case !m.source.Summarizes:
-		m.fullInstead("summarize_wal is off on this server")
+		m.fullInstead(fmt.Sprintf("summarize_wal is off on %s: PostgreSQL makes incremental ones only where it is on", m.record.Member))
 		return nil
 	}
 	m.record.Base = b.ID

@@ -19,10 +19,12 @@ import (
 	"mainstay/test/testbed"
 )
 
-// vaulted is a platform of three members whose agents keep backups in one folder, and an operator's check of them.
-func vaulted(t *testing.T) *trial {
-	return begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"},
-		Backup: `keep: 2, checks: [{name: posts, database: feed, sql: "SELECT count(*) > 0 FROM posts"}]`})
+// vaulted is a platform of three members whose agents keep backups in one folder, and an operator's check of them. plan is more of the
+// cluster's plan.
+func vaulted(t *testing.T, o testbed.Options, plan string) *trial {
+	o.Members, o.Settings = 3, []string{"durability: {acks: 1}"}
+	o.Backup = plan + `keep: 2, checks: [{name: posts, database: feed, sql: "SELECT count(*) > 0 FROM posts"}]`
+	return begin(t, o)
 }
 
 // catalogue is what `mainstay backup list` knows of feed.
@@ -41,7 +43,7 @@ func (tr *trial) catalogue(t *testing.T) wire.Backups {
 // back from the target; a copy that rots there is found.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	tr := vaulted(t)
+	tr := vaulted(t, testbed.Options{}, "")
 	p := tr.primary(t)
 	tr.says(t, 0, []string{"backup", "run", "feed", "--dry-run"}, "copies a full copy", "released to vault", "nothing was changed")
 	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b1 is good, and held by vault")
@@ -121,6 +123,14 @@ func (tr *trial) rots(t *testing.T, file string) {
 	tr.check(t, os.WriteFile(file, raw, 0o600))
 }
 
+// programs is the folder of PostgreSQL's programs.
+func (tr *trial) programs(t *testing.T) string {
+	t.Helper()
+	found, err := postgres.Find(tr.Binaries)
+	tr.check(t, err)
+	return found.Dir
+}
+
 var restoredTo = regexp.MustCompile(`stopped: (/\S+)`)
 
 // inCopy starts the copy that a restore has left, asks it, and stops it.
@@ -130,15 +140,14 @@ func (tr *trial) inCopy(t *testing.T, said, question string) string {
 	if found == nil {
 		t.Fatalf("no path in %q", said)
 	}
-	programs, err := postgres.Find(tr.Binaries)
-	tr.check(t, err)
+	programs := tr.programs(t)
 	sockets := folder(t)
 	t.Cleanup(func() { os.RemoveAll(sockets) })
 	tr.check(t, os.Chmod(sockets, 0o777))
 	asOwner := func(name string, args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(tr.ctx, time.Minute)
 		defer cancel()
-		args = append([]string{filepath.Join(programs.Dir, name)}, args...)
+		args = append([]string{filepath.Join(programs, name)}, args...)
 		if os.Geteuid() == 0 {
 			args = append([]string{"runuser", "-u", testbed.Owner(), "--"}, args...)
 		}
@@ -158,4 +167,40 @@ func (tr *trial) inCopy(t *testing.T, said, question string) string {
 		t.Fatalf("the copy does not answer: %v: %s", err, out)
 	}
 	return out
+}
+
+// incrementals: between full backups only what has changed is copied, and what is restored has all. Where the server does not summarise its
+// WAL it is a full one, and the record says why.
+func incrementals(t *testing.T, binaries string) {
+	tr := vaulted(t, testbed.Options{Binaries: binaries, Parameters: `{summarize_wal: "on"}`}, "every: 24h, full: 168h, ")
+	tr.check(t, tr.Wait(tr.ctx, "the first backup", func() (bool, string) {
+		c := tr.catalogue(t)
+		return len(c.Backups) == 1 && c.Job == nil, fmt.Sprintf("%+v; %s", c.Backups, c.Waits)
+	}))
+	before, err := tr.SQL(tr.ctx, tr.primary(t), "feed", "SELECT count(*) FROM posts")
+	tr.check(t, err)
+	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b2 is good")
+	all := tr.catalogue(t).Backups
+	if full, part := all[0], all[1]; full.Verdict != platform.BackupGood || part.Base != "feed-b1" || part.WhyFull != "" ||
+		part.FullSince != full.Began || part.Packed*2 > full.Packed {
+		t.Fatalf("the catalogue is %+v", all)
+	}
+	tr.says(t, 0, []string{"backup", "verify", "feed"}, "feed-b2 was restored from vault")
+	out, err := tr.CLI(tr.ctx, "restore", "feed", "--backup", "feed-b2")
+	if tr.check(t, err); err != nil {
+		t.Fatal(out)
+	}
+	if got := tr.inCopy(t, out, "SELECT count(*) >= "+before+" FROM posts"); got != "t" {
+		t.Errorf("the copy has fewer posts than the %s that there were before its backup began", before)
+	}
+	for _, h := range tr.Of(false) {
+		for _, text := range []string{"ALTER SYSTEM SET summarize_wal = off", "SELECT pg_reload_conf()"} {
+			_, err := tr.SQL(tr.ctx, h.Member, "postgres", text)
+			tr.check(t, err)
+		}
+	}
+	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b3 is good")
+	if full := tr.catalogue(t).Backups[2]; full.Base != "" || !strings.Contains(full.WhyFull, "summarize_wal is off on "+full.Member) {
+		t.Errorf("the third is %+v", full)
+	}
 }

@@ -45,6 +45,12 @@ func TestVersions(t *testing.T) {
 				do(t, dir)
 			})
 		}
+		if majorOf(t, name) >= 17 {
+			t.Run(name+" incremental backups", func(t *testing.T) {
+				t.Parallel()
+				incrementals(t, dir)
+			})
+		}
 	}
 	if name := newest(t); name != "" {
 		t.Run(name+" failover slots", func(t *testing.T) {
@@ -59,12 +65,21 @@ func newest(t *testing.T) (name string) {
 	t.Helper()
 	most := 16
 	for v := range versions(t) {
-		before, _, _ := strings.Cut(v, ".")
-		if major, err := strconv.Atoi(before); err == nil && major > most {
+		if major := majorOf(t, v); major > most {
 			name, most = v, major
 		}
 	}
 	return name
+}
+
+// majorOf is the major version of 18.1 or 19beta1.
+func majorOf(t *testing.T, version string) int {
+	t.Helper()
+	major, err := strconv.Atoi(version[:min(2, len(version))])
+	if err != nil {
+		t.Fatalf("version %q: %v", version, err)
+	}
+	return major
 }
 
 // failedOverAndRewound: a crash of the primary, then the loss of one that has commits that nobody waited for.

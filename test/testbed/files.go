@@ -110,6 +110,9 @@ func (s *Testbed) agentFile(h Host) string {
 	if s.Binaries != "" {
 		binaries = "  binaries: " + s.Binaries + "\n"
 	}
+	if s.Parameters != "" {
+		binaries += "  parameters: " + s.Parameters + "\n"
+	}
 	text := fmt.Sprintf(`host: %s
 controllers: [%s]
 listen: %s

@@ -63,6 +63,8 @@ type Options struct {
 	ControllerLines []string
 	// Hooks are scripts in etc that the controllers' files allow; the test that names them writes them.
 	Hooks []string
+	// Parameters are start values of the members that Mainstay initialises, as YAML: {archive_mode: "on"}.
+	Parameters string
 	// AgentLines go to the end of each agent's local file, HostSetting to the end of each member host's entry in the platform
 	// file, such as "watchdog: automatic".
 	AgentLines  []string
