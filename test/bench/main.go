@@ -7,6 +7,7 @@
 //	go run ./test/bench -calm 30m -burn forks,fsync
 //	go run ./test/bench -cost
 //	go run ./test/bench -integrity -size 2048
+//	go run ./test/bench -backup -size 1350
 //
 // The cost of a process and of a connection on the machine, at that moment, comes before all figures.
 //
@@ -73,6 +74,8 @@ func run(ctx context.Context, o options) (err error) {
 		return calm(ctx, dir, o)
 	case o.cost:
 		return cost(ctx, dir, o)
+	case o.backup:
+		return backupBench(ctx, dir, o)
 	case o.integrity:
 		return integrityBench(ctx, dir, o)
 	}

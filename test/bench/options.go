@@ -21,6 +21,8 @@ type options struct {
 	// integrity: measure the checks of data, of size MB.
 	integrity bool
 	size      int
+	// backup: measure backups, of size MB of rows.
+	backup bool
 }
 
 // parse reads the arguments; mistakes of the flags themselves are told on usage as well. flag.ErrHelp: help was asked for.
@@ -37,7 +39,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.cost, "cost", false,
 		"count processes, connections, syncs and bytes, idle and in a change, and hold them against their budgets")
 	f.BoolVar(&o.integrity, "integrity", false, "measure the checks of data beside pg_checksums, beside each other, and as a client sees them")
-	f.IntVar(&o.size, "size", 2048, "with -integrity: MB of rows")
+	f.BoolVar(&o.backup, "backup", false, "measure backups beside pg_basebackup, and beside the same steps by hand")
+	f.IntVar(&o.size, "size", 2048, "with -integrity and -backup: MB of rows")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -46,13 +49,13 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	if o.integrity && !given["n"] {
+	if (o.integrity || o.backup) && !given["n"] {
 		o.n = integrityRounds
 	}
 	return o, o.check(f.Args(), given)
 }
 
-// integrityRounds is how often -integrity measures, without -n.
+// integrityRounds is how often -integrity and -backup measure, without -n.
 const integrityRounds = 3
 
 func (o options) check(rest []string, given map[string]bool) error {
@@ -71,8 +74,11 @@ func (o options) check(rest []string, given map[string]bool) error {
 	if o.integrity && (given["only"] || given["calm"] || given["cost"]) {
 		return errors.New("-integrity measures no fault: leave -only, -calm and -cost out")
 	}
-	if given["size"] && !o.integrity {
-		return errors.New("-size is for -integrity: give both")
+	if o.backup && (given["only"] || given["calm"] || given["cost"] || o.integrity) {
+		return errors.New("-backup measures no fault: leave -only, -calm, -cost and -integrity out")
+	}
+	if given["size"] && !o.integrity && !o.backup {
+		return errors.New("-size is for -integrity and -backup: give one of them")
 	}
 	if o.size < 16 || o.size > 1<<20 {
 		return fmt.Errorf("-size %d: give 16 to %d MB", o.size, 1<<20)

@@ -55,7 +55,7 @@ func NewServer(ctx context.Context, b postgres.Binaries, o postgres.Owner, dir s
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.run(ctx, "initdb", append([]string{"-N", "-k", "-A", "trust", "-U", "postgres", "--locale=C", "-D", s.Data}, args...)...)
+	_, err = s.Run(ctx, "initdb", append([]string{"-N", "-k", "-A", "trust", "-U", "postgres", "--locale=C", "-D", s.Data}, args...)...)
 	return s, err
 }
 
@@ -99,13 +99,13 @@ func (s *Server) Start(ctx context.Context, settings ...string) error {
 	for _, set := range settings {
 		options += " -c " + set
 	}
-	_, err := s.run(ctx, "pg_ctl", "-w", "-D", s.Data, "-l", s.log, "-o", options, "start")
+	_, err := s.Run(ctx, "pg_ctl", "-w", "-D", s.Data, "-l", s.log, "-o", options, "start")
 	return err
 }
 
 // Stop stops it cleanly.
 func (s *Server) Stop(ctx context.Context) error {
-	_, err := s.run(ctx, "pg_ctl", "-w", "-m", "fast", "-D", s.Data, "stop")
+	_, err := s.Run(ctx, "pg_ctl", "-w", "-m", "fast", "-D", s.Data, "stop")
 	return err
 }
 
@@ -114,7 +114,7 @@ func (s *Server) Kill(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(s.Data, "postmaster.pid")); err != nil {
 		return nil
 	}
-	_, err := s.run(ctx, "pg_ctl", "-w", "-m", "immediate", "-D", s.Data, "stop")
+	_, err := s.Run(ctx, "pg_ctl", "-w", "-m", "immediate", "-D", s.Data, "stop")
 	return err
 }
 
@@ -145,16 +145,17 @@ func (s *Server) SQL(ctx context.Context, database string, statements ...string)
 	for _, st := range statements {
 		args = append(args, "-c", st)
 	}
-	return s.run(ctx, "psql", args...)
+	return s.Run(ctx, "psql", args...)
 }
 
 // Checksums runs pg_checksums on a stopped server's data, and returns what it prints.
 func (s *Server) Checksums(ctx context.Context) (string, error) {
-	return s.run(ctx, "pg_checksums", "--check", "-D", s.Data)
+	return s.Run(ctx, "pg_checksums", "--check", "-D", s.Data)
 }
 
-// run runs one of PostgreSQL's programs as the owner. Its output goes to a file: a server that it starts keeps that open.
-func (s *Server) run(ctx context.Context, program string, args ...string) (string, error) {
+// Run runs one of PostgreSQL's programs as the owner, and returns what it prints. Its output goes to a file: a server that it starts keeps
+// that open.
+func (s *Server) Run(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := os.CreateTemp("", "out")
 	if err != nil {
 		return "", err
