@@ -3,7 +3,10 @@ package postgres
 import (
 	"context"
 	"errors"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -17,8 +20,24 @@ func (i *Server) Initialise(ctx context.Context) (err error) {
 		}
 		hba := i.Owner.writeFile(filepath.Join(tmp, "pg_hba.conf"), []byte(i.hba()), 0o600)
 		ident := i.Owner.writeFile(filepath.Join(tmp, "pg_ident.conf"), []byte(i.ident()), 0o600)
-		return errors.Join(hba, ident)
+		return errors.Join(hba, ident, i.startValues(filepath.Join(tmp, "postgresql.conf")))
 	})
+}
+
+// startValues adds the user's settings to the configuration that initdb has made.
+func (i *Server) startValues(conf string) error {
+	if len(i.Begin) == 0 {
+		return nil
+	}
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		return err
+	}
+	text = append(text, "\n# Start values from the agent's file (postgres.parameters); yours from now on:\n"...)
+	for _, name := range slices.Sorted(maps.Keys(i.Begin)) {
+		text = append(text, name+" = "+quoteConf(i.Begin[name])+"\n"...)
+	}
+	return i.Owner.writeFile(conf, text, 0o600)
 }
 
 // initdb prefers C.UTF-8, which not every C library has.

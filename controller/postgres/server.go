@@ -72,6 +72,8 @@ type Server struct {
 
 	// UserConfig is the user's configuration file; "" is Kept's, or postgresql.conf in Data.
 	UserConfig string
+	// Begin are the user's settings with which a cluster that we initialise begins, in its postgresql.conf; they are the user's from then on.
+	Begin map[string]string
 	// Kept is set on members of adopted clusters.
 	Kept Kept
 	// TLS are the server's files; zero leaves ssl to the user's configuration.

@@ -27,7 +27,7 @@ func (o Options) newServer(listen string, port int) (*postgres.Server, error) {
 		Socket: own.Socket, Listen: listen, Port: port,
 		Superuser: cmp.Or(own.Superuser.User, o.Config.Postgres.Superuser), SuperPassfile: own.Superuser.Passfile,
 		Replication: postgres.Credentials{User: own.Replication.User, Passfile: own.Replication.Passfile},
-		Lock:        &postgres.LockFile{}, Notice: o.notice,
+		Lock:        &postgres.LockFile{}, Notice: o.notice, Begin: o.Config.Postgres.Parameters,
 	}
 	if i.Socket == "" {
 		i.Socket = filepath.Join(o.Config.Data, "run", o.Name)
