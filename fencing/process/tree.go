@@ -33,6 +33,8 @@ type Tree struct {
 	owner   uint32
 	cgroup  *Cgroup
 	leader  id          // of the session given to NewSession; zero for a member's tree
+	called  string      // the program given to NewProgram, "" otherwise
+	word    string      // of its command line
 	looking atomic.Bool // a comparison of directories hangs in a filesystem; see sameDirs
 }
 
@@ -117,6 +119,9 @@ func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 
 // roots are the processes that belong to the tree without an ancestor in it.
 func (t *Tree) roots(all map[int]proc) ([]int, error) {
+	if t.called != "" {
+		return t.programs(all)
+	}
 	if t.dir == "" {
 		return t.session(all), nil
 	}

@@ -63,8 +63,8 @@ func TestChild(t *testing.T) {
 		l.vault = kit.Must[target.Target](t)(target.Open("vault", target.Config{Directory: l.vaultAt}))
 	}
 	l.engine = &Engine{Staging: staging, Server: l.server(l.source), Limits: Limits{Nice: 1}}
-	parts := map[string]func(*lab, []string){"killed": (*lab).beKilled, "restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup,
-		"restore": (*lab).ownRestore}
+	parts := map[string]func(*lab, []string){"killed": (*lab).beKilled, "copying": (*lab).beKilledCopying,
+		"restoring": (*lab).beKilledRestoring, "backup": (*lab).ownBackup, "restore": (*lab).ownRestore}
 	parts[args[0]](l, args[3:])
 }
 
@@ -75,6 +75,12 @@ func printed(p Progress) { fmt.Println("step", p.Step) }
 
 func (l *lab) beKilled([]string) {
 	_, err := l.engine.Make(l.t.Context(), Order{ID: "killed", Cluster: "feed", Kind: Full, Checks: sleep}, printed)
+	l.t.Error("it was not killed:", err)
+}
+
+// beKilledCopying copies 32 kB a second.
+func (l *lab) beKilledCopying([]string) {
+	_, err := l.engine.Make(l.t.Context(), Order{ID: "copying", Cluster: "feed", Kind: Full, Rate: 1}, printed)
 	l.t.Error("it was not killed:", err)
 }
 
@@ -91,6 +97,7 @@ func (l *lab) killed() {
 	into := filepath.Join(l.dir, "r4")
 	l.kill(l.engine.Staging, copied(l.engine.Staging), false, "killed")
 	l.kill(l.engine.Staging, into, false, "restoring", into)
+	l.killCopying()
 	for _, dir := range []string{into, into + besideSuffix} {
 		if _, err := os.Stat(dir); !os.IsNotExist(err) {
 			l.t.Errorf("%s is left of the restore: %v", dir, err)
@@ -122,6 +129,24 @@ func (l *lab) kill(staging, data string, asOwner bool, part string, arguments ..
 	if _, err := os.Stat(filepath.Join(staging, runFolder)); !os.IsNotExist(err) {
 		l.t.Errorf("what the killed run has made is left: %v", err)
 	}
+}
+
+// killCopying: the process of pg_basebackup that receives WAL outlives the other one, with its slot. A sweep ends it.
+func (l *lab) killCopying() {
+	l.t.Helper()
+	cmd, _ := l.child("copying", false)
+	tree := process.NewProgram(copier, filepath.Join(l.engine.Staging, runFolder, copyFolder))
+	kit.Eventually(l.t, "both processes of a copy", func() bool { return len(kit.Must[[]int](l.t)(tree.Pids())) > 1 })
+	kit.Check(l.t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	kit.Check(l.t, Sweep(l.engine.Staging))
+	if pids := kit.Must[[]int](l.t)(tree.Pids()); len(pids) > 0 {
+		l.t.Errorf("processes of the copy are left: %v", pids)
+	}
+	kit.Eventually(l.t, "the end of the copy's slot", func() bool {
+		got := kit.Must[string](l.t)(l.source.SQL(l.t.Context(), "postgres", "SELECT count(*) FROM pg_replication_slots WHERE temporary"))
+		return strings.TrimSpace(got) == "0"
+	})
 }
 
 func (l *lab) ownBackup([]string) {

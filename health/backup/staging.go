@@ -135,6 +135,9 @@ func makeMark(staging, mark string) (*os.File, error) {
 // leftoverBound is how long the processes of a killed run may take to end.
 const leftoverBound = 10 * time.Second
 
+// copier is the program that copies a server.
+const copier = "pg_basebackup"
+
 // clearRun removes the folder of a run, after the last of its processes has ended.
 func clearRun(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -143,6 +146,10 @@ func clearRun(dir string) error {
 	o := outside{}
 	if err := statefile.Read(filepath.Join(dir, outsideFile), &o); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	// pg_basebackup divides itself, and its second process does not end with the agent: it would keep its slot and its connections.
+	if err := process.NewProgram(copier, filepath.Join(dir, copyFolder)).Kill(leftoverBound); err != nil {
+		return fmt.Errorf("end what an interrupted run has left: %w", err)
 	}
 	for _, data := range append([]string{filepath.Join(dir, copyFolder), filepath.Join(dir, fullFolder),
 		filepath.Join(dir, otherFolder, otherData)}, o.Folders...) {
