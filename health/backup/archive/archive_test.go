@@ -496,7 +496,7 @@ func oneTargetFails(t *testing.T, f found) {
 			}
 		}
 		if p, err = a.Step(t.Context(), f.begin(4), 1); err != nil || p.Held != behind || p.At["cloud"] != behind ||
-			p.At["vault"] != f.begin(4) || p.Failed["cloud"] == nil {
+			p.At["vault"] <= behind || p.Failed["cloud"] == nil {
 			t.Errorf("%+v, %v", p, err)
 		}
 		for n := range f.all { // for the other order

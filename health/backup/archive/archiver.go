@@ -49,7 +49,7 @@ type Progress struct {
 	Held platform.LSN
 	At   map[string]platform.LSN // the same of each target
 	More bool                    // the next Step has segments to archive at once
-	// Archived names the segments and histories that every target took or had which needed them.
+	// Archived names the segments and histories that a target took, one at least.
 	Archived []string
 	// Gaps are missing at a target, and not in pg_wal either. They stay in each Progress.
 	Gaps       []Gap
@@ -286,16 +286,18 @@ func (a *Archiver) archive(ctx context.Context, s ondisk.Segment, here contents,
 	if err != nil || v != readable {
 		return v == waiting, err
 	}
-	all := true
+	took := false
 	for _, d := range a.targets {
 		if !d.listed || p.Failed[d.Name] != nil || d.held.segments[s] || s.Number < d.first {
 			continue
 		}
 		if err := a.put(ctx, d, s, sum, p); err != nil {
-			p.Failed[d.Name], all = err, false
+			p.Failed[d.Name] = err
+			continue
 		}
+		took = true
 	}
-	if all {
+	if took {
 		p.Archived = append(p.Archived, s.Name(a.source.Format.Segment))
 	}
 	return false, nil
