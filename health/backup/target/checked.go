@@ -69,11 +69,6 @@ func (c *checked) write(ctx context.Context, doing, name string, r io.Reader, si
 	watch := newWatch(ctx, c.patience)
 	defer watch.end()
 	in := newSummed(watch.source(r), size)
-	if size == 0 { // a store might not ask at all
-		if _, err := in.Read(make([]byte, 1)); err != io.EOF {
-			return Receipt{}, c.fail(doing, name, err)
-		}
-	}
 	made, err := c.upload(watch, name, in, size, doing == "replace")
 	if err != nil {
 		return Receipt{}, c.fail(doing, name, watch.why(err))
