@@ -288,13 +288,15 @@ func (h *Host) folderOf(j *job) string {
 	return filepath.Join(h.o.Config.Backup.Staging, "restored", fmt.Sprintf("%s-%d", j.Job.Backup, j.Job.Number))
 }
 
-// test is what a restore test is told: told says how far it replays, gap what is wrong with the archive behind that, from where it restores.
+// test is what a restore test is told: how far it replays, for people, what is wrong with the archive behind that, and from where it
+// restores.
 type test struct {
 	told, gap, from string
 	began           time.Time
 }
 
-func (h *Host) testOne(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, of *test, ended *health.BackupEnded) error {
+func (h *Host) testOne(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, of *test,
+	ended *health.BackupEnded) error {
 	t, err := engine.TestRestore(ctx, o, h.tell(j))
 	if err != nil {
 		return err

@@ -123,8 +123,9 @@ func TestAgentBackup(t *testing.T) {
 			"use 3 to 63 of a to z, 0 to 9, . and -"},
 		{"no name", `put: [/bin/put, "{name}"]`, `put: [/bin/put]`, "F:24:24: backup.targets.tape.exec.put: no argument has {name}; say where the object's name goes"},
 		{"no path", `put: [/bin/put, `, `put: [put, `, `F:24:24: backup.targets.tape.exec.put: "put" is not the absolute path of a program; write it in full`},
-		{"no configuration", "{config: /etc/pgbackrest.conf}", "{}", "F:25:15: backup.pgbackrest.config: is missing; name the program's configuration " +
-			"file, such as /etc/pgbackrest.conf"},
+		{"no configuration", "{config: /etc/pgbackrest.conf}", "{}",
+			"F:25:15: backup.pgbackrest.config: is missing; name the program's configuration " +
+				"file, such as /etc/pgbackrest.conf"},
 		{"no program", `put: [/bin/put, "{name}"], `, ``, "F:24:18: backup.targets.tape.exec.put: is missing; write the program's path and its arguments, {name} for the object's name"},
 	})
 }

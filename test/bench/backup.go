@@ -233,8 +233,9 @@ func (b *copyBed) change(ctx context.Context, round int) error {
 	return err
 }
 
-// beside are the steps that the same work by hand does not have.
-var besideHand = map[backup.StepName]bool{backup.StepStructure: true, backup.StepRelease: true, backup.StepKeep: true, backup.StepRoom: true}
+// besideHand are the steps that the same work by hand does not have.
+var besideHand = map[backup.StepName]bool{backup.StepStructure: true, backup.StepRelease: true, backup.StepKeep: true,
+	backup.StepRoom: true}
 
 // sum adds up the medians of some steps.
 func sum[K comparable](steps map[K][]float64, of func(K) bool) (all float64) {

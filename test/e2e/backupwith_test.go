@@ -80,7 +80,8 @@ func (o *otherProgram) does(t *testing.T, args ...string) {
 	}
 }
 
-// proven: a backup that the program has made on its own enters the catalogue and is proven; one is ordered, restored, and found when it rots.
+// proven: a backup that the program has made on its own enters the catalogue and is proven; one is ordered, restored, and found when it
+// rots.
 func (o *otherProgram) proven(t *testing.T, folderOf func(label string) string) {
 	first := ""
 	o.check(t, o.Wait(o.ctx, "the program's own backup to be in the catalogue", func() (bool, string) {
@@ -137,7 +138,8 @@ func largest(t *testing.T, dir string) (path string) {
 
 func TestBackupPgBackRest(t *testing.T) {
 	t.Parallel()
-	o := otherBackups(t, platform.BackupWith{Program: platform.PgBackRest, Name: "main"}, func(o *otherProgram, data, sockets []string) string {
+	with := platform.BackupWith{Program: platform.PgBackRest, Name: "main"}
+	o := otherBackups(t, with, func(o *otherProgram, data, sockets []string) string {
 		o.mkdir(t, "repo", "log", "lock", "spool")
 		text := fmt.Sprintf("[global]\nrepo1-path=%[1]s/repo\nlog-path=%[1]s/log\nlock-path=%[1]s/lock\nspool-path=%[1]s/spool\n"+
 			"compress-type=none\nstart-fast=y\nrepo1-retention-full=9\n", o.dir)
