@@ -21,6 +21,8 @@ const (
 	// complete: what the loss of a whole cluster loses at most, beside what a target takes to store it.
 	archiveEvery = 2 * time.Second
 	partialEvery = 10 * time.Second
+	// relistEvery is how long what a target was found to hold counts: a segment that was lost there is stored again while a member has it.
+	relistEvery = time.Hour
 	// archiveBound is how long one step may take. A target has patience of its own.
 	archiveBound = 10 * time.Minute
 )
@@ -30,6 +32,7 @@ type archiving struct {
 	member, cluster string
 	cancel          context.CancelFunc
 	archiver        *archive.Archiver
+	listed          time.Time // when it was made
 	partialAt       time.Time
 	targets         []string
 
@@ -149,9 +152,9 @@ func (h *Host) step(ctx context.Context, a *archiving, o order) error {
 	return nil
 }
 
-// prepare makes the archiver anew where there is none: what a target holds is then listed.
+// prepare makes the archiver anew where there is none, or an old one: what a target holds is then listed.
 func (h *Host) prepare(ctx context.Context, a *archiving, o order) error {
-	if a.archiver != nil {
+	if a.archiver != nil && time.Since(a.listed) < relistEvery {
 		return nil
 	}
 	server := h.o.Server(a.member)
@@ -166,7 +169,10 @@ func (h *Host) prepare(ctx context.Context, a *archiving, o order) error {
 	if err != nil {
 		return err
 	}
-	a.archiver, err = archive.New(a.cluster, archive.Source{Data: server.Data, Format: format}, targets)
+	anew, err := archive.New(a.cluster, archive.Source{Data: server.Data, Format: format}, targets)
+	if err == nil {
+		a.archiver, a.listed = anew, time.Now()
+	}
 	return err
 }
 

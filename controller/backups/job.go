@@ -23,11 +23,22 @@ import (
 // withdrawn is how long leaders may answer without an order before the work ends that it was for.
 const withdrawn = time.Minute
 
-// errCancelled ends work that an operator has cancelled, errWithdrawn work that no leader asks for any more.
+// errCancelled ends work that was cancelled: by an operator, or because its plan is gone. errWithdrawn ends work that no leader asks for
+// any more.
 var (
-	errCancelled = errors.New("an operator has cancelled it")
+	errCancelled = errors.New("it was cancelled")
+	errOperator  = fmt.Errorf("%w by an operator", errCancelled)
+	errUnplanned = fmt.Errorf("%w: the platform file asks for no backups of the cluster any more", errCancelled)
 	errWithdrawn = errors.New("no leader asks for it any more")
 )
+
+// whyCancelled is what ends work whose order says so.
+func whyCancelled(o *order) error {
+	if o.Plan == nil {
+		return errUnplanned
+	}
+	return errOperator
+}
 
 // job is a piece of work while it runs. Host.mu guards last.
 type job struct {
@@ -117,7 +128,7 @@ func (h *Host) watch(j *job) {
 	case now.Job != nil && now.Job.Number == j.Job.Number:
 		j.since = now.since
 		if now.Job.Cancel {
-			j.cancel(errCancelled)
+			j.cancel(whyCancelled(&now))
 		}
 	case now.since.Sub(j.since) > withdrawn:
 		j.cancel(errWithdrawn)
@@ -140,7 +151,7 @@ func (h *Host) tell(j *job) func(backup.Progress) {
 // doIt does the work. Its answer says what came of it, whatever that is.
 func (h *Host) doIt(ctx context.Context, j *job) health.BackupEnded {
 	if j.Job.Cancel {
-		j.cancel(errCancelled)
+		j.cancel(whyCancelled(&j.order))
 	}
 	ended := health.BackupEnded{Number: j.Job.Number}
 	err := errors.New("the agent does not manage the member")
@@ -159,8 +170,8 @@ func (h *Host) doIt(ctx context.Context, j *job) health.BackupEnded {
 	}
 	if err != nil {
 		ended.Done, ended.Outcome = false, strings.TrimSpace(err.Error())
-		if errors.Is(context.Cause(ctx), errCancelled) {
-			ended.Outcome = errCancelled.Error()
+		if cause := context.Cause(ctx); errors.Is(cause, errCancelled) {
+			ended.Outcome = cause.Error()
 		}
 	}
 	return ended

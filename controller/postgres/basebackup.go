@@ -47,7 +47,11 @@ func (i *Server) BaseBackup(ctx context.Context, b BaseBackup, progress Progress
 	}
 	args = append(args, mappings(b.Spaces)...)
 	run := func(conninfo string) error {
-		return i.streamBound(ctx, &progressWriter{report: progress}, "pg_basebackup", append(args, "-d", conninfo)...)
+		err := i.streamBound(ctx, &progressWriter{report: progress}, "pg_basebackup", append(args, "-d", conninfo)...)
+		if failed := (*CommandError)(nil); errors.As(err, &failed) {
+			failed.Tail = reasons(failed.Tail)
+		}
+		return err
 	}
 	local := []pair{{"host", i.Socket}, {"port", strconv.Itoa(i.Port)}, {"user", i.superuser()}, {"application_name", backupName},
 		{"connect_timeout", "5"}, {"passfile", i.SuperPassfile}}
@@ -61,6 +65,18 @@ func (i *Server) BaseBackup(ctx context.Context, b BaseBackup, progress Progress
 			quoteHBA(i.superuser()), err)
 	}
 	return run(remote)
+}
+
+// reasons are what pg_basebackup says of a failure, without its progress, on one line.
+func reasons(tail string) string {
+	var all []string
+	for line := range strings.Lines(tail) {
+		line = strings.TrimSpace(line)
+		if line != "" && line != "waiting for checkpoint" && !progressText.MatchString(line) && !strings.HasSuffix(line, "user's request") {
+			all = append(all, strings.TrimPrefix(line, "pg_basebackup: "))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // mappings are the arguments -T of pg_basebackup and pg_combinebackup.

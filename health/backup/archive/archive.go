@@ -39,7 +39,7 @@ func (g Gap) String() string {
 type GapError struct{ Gap Gap }
 
 func (e *GapError) Error() string {
-	return e.Gap.String() + ": a restore ends before it; take a new backup"
+	return e.Gap.String() + ": a restore ends before it; take a new backup, and verify it"
 }
 
 // names are those of one cluster's objects.

@@ -100,8 +100,12 @@ func (r *Reader) span(l line, from platform.LSN) (end uint64, gap *Gap) {
 			continue
 		}
 		g := Gap{r.name, s.Timeline, s.Name(r.format.Segment), s.Name(r.format.Segment)}
-		for n := end; n <= last && !r.held.segments[l.of(n, r.format.Segment)]; n++ {
-			g.Last = l.of(n, r.format.Segment).Name(r.format.Segment)
+		for n := end; n <= last; n++ {
+			s := l.of(n, r.format.Segment)
+			if r.held.segments[s] || n == last && r.held.partials[s] {
+				break
+			}
+			g.Last = s.Name(r.format.Segment)
 		}
 		return end, &g
 	}
