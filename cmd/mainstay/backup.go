@@ -67,7 +67,8 @@ func (p *program) backupVerifyVerb() *cobra.Command {
 		Short: "Restore a backup from a target, and check it",
 		Long: `Restore a backup from a target into a folder, start a server there that reaches nothing else, and check it like a new backup. How
 long it took is kept with the backup: it is what a restore takes. Without BACKUP it is the newest good one; without --from
-the target that was not tested for longest. A backup that fails is bad from then on.`,
+the target that was not tested for longest. A backup that fails is bad until it is restored
+from that target.`,
 		Example: "  mainstay backup verify feed\n  mainstay backup verify feed feed-b12 --from vault",
 		Args:    words("CLUSTER", "[BACKUP]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {

@@ -522,10 +522,12 @@ func (v *backupView) overdue(newest *platform.Backup) {
 
 // badBackups names the last backup if it is bad, and targets whose last restore test failed.
 func (v *backupView) badBackups() {
+	said := ""
 	for i := len(v.b.Records) - 1; i >= 0; i-- {
 		r := &v.b.Records[i]
 		if r.Verdict == platform.BackupBad {
 			v.problem(health.BackupBad, r.Member, r.ID+": "+r.Evidence, false)
+			said = r.Evidence
 		}
 		if r.Verdict != platform.BackupUnfinished && r.Verdict != platform.BackupUnverified {
 			break
@@ -533,7 +535,7 @@ func (v *backupView) badBackups() {
 	}
 	for _, name := range v.plan.Places() {
 		of, last := v.lastTest(name)
-		if of != "" && !last.Good {
+		if of != "" && !last.Good && (said == "" || !strings.HasSuffix(said, last.Detail)) {
 			v.problem(health.BackupBad, "", fmt.Sprintf("the restore test of %s from %s failed: %s", of, name, last.Detail), false)
 		}
 		if last.Archive != "" {

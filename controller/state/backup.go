@@ -370,7 +370,8 @@ func (b *Backups) listed(cmd Command) error {
 	return nil
 }
 
-// tested keeps the newest restore test from each target. A copy at rest that does not restore is no good one.
+// tested keeps the newest restore test from each target. A copy at rest that does not restore is no good one, until it does: its target may
+// have been unmounted. A backup at a target has been good; a check has refused none of those.
 func tested(r *platform.Backup, t platform.RestoreTest) {
 	tests := slices.DeleteFunc(slices.Clone(r.Tests), func(old platform.RestoreTest) bool { return old.Target == t.Target })
 	r.Tests = append(tests, t)
@@ -379,6 +380,10 @@ func tested(r *platform.Backup, t platform.RestoreTest) {
 	}
 	if !t.Good && (r.Verdict == platform.BackupGood || r.Verdict == platform.BackupUnverified) {
 		r.Verdict, r.Evidence = platform.BackupBad, "its restore test from "+t.Target+" failed: "+t.Detail
+	}
+	failed := slices.ContainsFunc(r.Tests, func(t platform.RestoreTest) bool { return !t.Good })
+	if t.Good && !failed && r.Verdict == platform.BackupBad && len(r.Receipts) > 0 {
+		r.Verdict, r.Evidence = platform.BackupGood, ""
 	}
 }
 

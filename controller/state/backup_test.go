@@ -110,6 +110,12 @@ func TestBackupUse(t *testing.T) {
 	if newest := s.BackupsOf("feed").Newest(); newest.ID != "feed-b1" {
 		t.Errorf("the newest good one is %+v", newest)
 	}
+	again := run(t, s, work(platform.BackupTest, "feed-b2", "vault", ""))
+	again = run(t, again, onFeed(Command{Backups: &ChangeBackups{Ended: again.BackupsOf("feed").Job.Number, Done: true,
+		Test: &platform.RestoreTest{Target: "vault", Good: true}}}))
+	if r := again.BackupsOf("feed").Record("feed-b2"); !r.Restorable() || r.Evidence != "" {
+		t.Errorf("after a good restore test from the target that had lost it: %+v", r)
+	}
 	refused(t, s, work(platform.BackupRestore, "feed-b2", "", ""), "feed-b2 is bad (its restore test from vault failed")
 	run(t, s, work(platform.BackupRestore, "feed-b2", "", "the archive is not needed"))
 	gone := run(t, s, work(platform.BackupRemove, "feed-b2", "", ""))
