@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"mainstay/controller/decide"
 	"mainstay/controller/platform"
@@ -237,8 +238,31 @@ func (s *subject) removeBackup(j *platform.BackupJob) (p planned, err error) {
 	return p, nil
 }
 
+// longestPoint is the longest name of a restore point that PostgreSQL takes, in bytes.
+const longestPoint = 63
+
+// checkPoint refuses a point that is none, or several.
+func checkPoint(u platform.RestorePoint) error {
+	given := 0
+	for _, set := range []bool{u.Latest, u.LSN != 0, u.Time != "", u.Name != ""} {
+		if set {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return badRequest(`field "until" has %d points: give one of "latest", "lsn", "time" and "name"`, given)
+	case len(u.Name) > longestPoint || strings.ContainsFunc(u.Name, unicode.IsControl):
+		return badRequest(`field "until.name" is no name of a restore point: want at most %d bytes, without control characters`, longestPoint)
+	}
+	return nil
+}
+
 // restoreBackup plans a restore: from which backup, with which WAL, and how long the last one took.
 func (s *subject) restoreBackup(j *platform.BackupJob) (p planned, err error) {
+	if err := checkPoint(j.Until); err != nil {
+		return p, err
+	}
 	if j.Backup == "" {
 		if j.Backup, err = s.reaching(j.Until); err != nil {
 			return p, err
