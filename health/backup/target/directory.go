@@ -86,7 +86,13 @@ func (d *directory) stat(ctx context.Context, name string) (int64, error) {
 
 func (d *directory) put(ctx context.Context, name string, r io.Reader, _ int64, over bool, moved func()) error {
 	aside := path.Join(unfinished, rand.Text())
-	f, err := inRoot(ctx, d, func(root *os.Root) (*os.File, error) { return begin(root, aside) })
+	f, err := inRoot(ctx, d, func(root *os.Root) (*os.File, error) {
+		f, err := begin(root, aside)
+		if err == nil && ctx.Err() != nil { // the call hung, and nobody waits for it
+			return nil, errors.Join(context.Cause(ctx), f.Close(), root.Remove(aside))
+		}
+		return f, err
+	})
 	if err != nil {
 		return err
 	}
