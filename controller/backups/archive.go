@@ -2,6 +2,7 @@ package backups
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func (h *Host) step(ctx context.Context, a *archiving, o order) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, archiveBound)
 	defer cancel()
-	if err := h.prepare(ctx, a, o); err != nil {
+	if err := errors.Join(h.recogniseAll(ctx, o.Plan.Targets), h.prepare(ctx, a, o)); err != nil {
 		return err
 	}
 	read := time.Now()

@@ -46,6 +46,7 @@ type Host struct {
 	// adapters are other programs that make backups.
 	adapters []*adapter
 	news     chan struct{}
+	marking  sync.Mutex // one check of a marker at a time; held while the disk is read
 
 	mu      sync.Mutex
 	orders  map[string]order // by member

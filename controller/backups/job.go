@@ -187,6 +187,9 @@ func (h *Host) makeOne(ctx context.Context, j *job, engine *backup.Engine, ended
 	if missing != "" {
 		return fmt.Errorf("this agent's file does not define target %s (backup.targets), or it cannot be opened", missing)
 	}
+	if err := h.recogniseAll(ctx, j.Plan.Targets); err != nil {
+		return err
+	}
 	for _, t := range targets {
 		o.Targets = append(o.Targets, t)
 	}

@@ -19,6 +19,9 @@ const (
 	probePrefix = "probe/"
 )
 
+// directoryKind is the kind of a target that is a folder.
+const directoryKind = "directory"
+
 // place is a target of the agent's file. Host.mu guards trouble.
 type place struct {
 	archive.Named
@@ -39,7 +42,7 @@ func openPlace(name string, conf config.BackupTarget) *place {
 		p.kind = "exec"
 		c.Exec = &target.Exec{Put: conf.Exec.Put, Get: conf.Exec.Get, List: conf.Exec.List, Remove: conf.Exec.Remove}
 	default:
-		p.kind, c.Directory = "directory", conf.Directory
+		p.kind, c.Directory = directoryKind, conf.Directory
 	}
 	var err error
 	if p.Target, err = target.Open(name, c); err != nil {
@@ -57,6 +60,9 @@ func (h *Host) probe(ctx context.Context) error {
 			}
 			asking, cancel := context.WithTimeout(ctx, probeBound)
 			_, err := p.List(asking, probePrefix)
+			if err == nil {
+				err = h.recognise(asking, p)
+			}
 			cancel()
 			if ctx.Err() != nil {
 				return nil
