@@ -86,17 +86,28 @@ func (b *Backups) Cannot(p *platform.BackupPlan) string {
 		}
 		return ""
 	}
-	if b != nil {
-		for _, a := range b.Adapters {
-			if a.Program == p.With.Program && a.Trouble != "" {
-				return a.Program + ": " + a.Trouble
-			}
-			if a.Program == p.With.Program {
-				return ""
-			}
+	if a := b.adapter(p.With.Program); a != nil {
+		if a.Trouble != "" {
+			return a.Program + ": " + a.Trouble
 		}
+		return ""
 	}
 	return p.With.Program + ": its agent's file does not define it (backup." + p.With.Program + "), or it is of an earlier version"
+}
+
+// Defines tells whether the agent's file defines another program, whatever its trouble.
+func (b *Backups) Defines(program string) bool { return b.adapter(program) != nil }
+
+func (b *Backups) adapter(program string) *BackupAdapter {
+	if b == nil {
+		return nil
+	}
+	for i := range b.Adapters {
+		if b.Adapters[i].Program == program {
+			return &b.Adapters[i]
+		}
+	}
+	return nil
 }
 
 // Has tells whether the agent can use all these targets; it names the first that it cannot, and why.

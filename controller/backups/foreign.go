@@ -128,7 +128,7 @@ func (h *Host) listAll(ctx context.Context) error {
 				if with := *o.Plan.With; l == nil || l.due(with, o.Listed) {
 					l = h.list(ctx, with, o.Listed, l)
 				}
-			case l != nil && time.Since(l.tried) > listEvery: // another agent lists it
+			case l != nil && time.Since(l.tried) > listAgain: // another agent lists it
 				l = nil
 			}
 			if ctx.Err() != nil {

@@ -105,17 +105,24 @@ const (
 	listedLate = time.Minute
 )
 
-// lister is the member whose agent lists the repository of another program, "" for none.
+// lister is the member whose agent lists the repository of another program, "" for none. Where none can at the moment, one tries again.
 func (v *backupView) lister() string {
 	if v.plan == nil || v.plan.With == nil {
 		return ""
 	}
+	tries := ""
 	for i := range v.conf.Members {
-		if r := v.fresh(v.conf.Members[i].Name); r != nil && r.Backups.Cannot(v.plan) == "" {
-			return v.conf.Members[i].Name
+		name := v.conf.Members[i].Name
+		r := v.fresh(name)
+		switch {
+		case r == nil || !r.Backups.Defines(v.plan.With.Program):
+		case r.Backups.Cannot(v.plan) == "":
+			return name
+		case tries == "":
+			tries = name
 		}
 	}
-	return ""
+	return tries
 }
 
 // listing is what the repository of another program holds; nil if that is not known.

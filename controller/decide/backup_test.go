@@ -499,3 +499,27 @@ func TestProblemsOfAnotherProgram(t *testing.T) {
 		t.Errorf("got %v", kinds)
 	}
 }
+
+// TestListerInTrouble: where no agent can list, one tries again; another takes over where it can.
+func TestListerInTrouble(t *testing.T) {
+	st := foreignly(t)
+	lists := func() (names []string) {
+		st.report()
+		for _, name := range []string{"m1", "m2", "m3"} {
+			if order, _ := BackupOrder(st.input(), "feed", name); order.Listed != "" {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	st.members["m1"].Backups.Adapters[0].Trouble = "the program does not know it"
+	if got := lists(); !slices.Equal(got, []string{"m2"}) {
+		t.Errorf("%v list", got)
+	}
+	for _, m := range st.members {
+		m.Backups.Adapters[0].Trouble = "the program does not know it"
+	}
+	if got := lists(); !slices.Equal(got, []string{"m1"}) {
+		t.Errorf("with trouble everywhere %v list", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,6 +180,14 @@ path_prefix = %[4]s
 `, testbed.Owner(), o.dir, strings.Join(sockets, ","), o.programs(t))
 	}, func(o *otherProgram) string { return fmt.Sprintf("cp %%p %s/home/main/incoming/%%f", o.dir) })
 	o.conf = []string{"-c", filepath.Join(o.dir, "conf")}
+	for _, h := range o.Of(false) { // a local session for replication is the user's to allow
+		hba, err := os.OpenFile(filepath.Join(o.Data(h.Member), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+		o.check(t, err)
+		_, err = hba.WriteString("local replication postgres peer map=mainstay\n")
+		o.check(t, err, hba.Close())
+		_, err = o.SQL(o.ctx, h.Member, "postgres", "SELECT pg_reload_conf()")
+		o.check(t, err)
+	}
 	name, err := o.SQL(o.ctx, o.primary(t), "postgres", "SELECT pg_walfile_name(pg_switch_wal())")
 	o.check(t, err)
 	o.check(t, o.Wait(o.ctx, name+" to be archived", func() (bool, string) {
@@ -187,5 +196,7 @@ path_prefix = %[4]s
 	}))
 	o.does(t, "archive-wal", "main")
 	o.does(t, "backup", "--wait", "main")
+	first := o.Of(false)[0].Name // an agent lists every 5 minutes, and when it begins
+	o.check(t, o.Kill("agent "+first, syscall.SIGTERM), o.StartAgent(first))
 	o.proven(t, func(label string) string { return filepath.Join(o.dir, "home/main/base", label, "data/base") })
 }
