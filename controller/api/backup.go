@@ -138,6 +138,9 @@ func (s *subject) changeBackups(req wire.BackupRequest) (planned, error) {
 		return planned{}, refused("%s", err)
 	}
 	p.answer.Target = member
+	if held := decide.BackupsHeld(s.snapshot.Input, s.c.Name); held != "" {
+		p.answer.Warnings = append(p.answer.Warnings, "it begins only when that is over: "+held)
+	}
 	return p, nil
 }
 

@@ -78,7 +78,7 @@ func (h *Host) next() *job {
 	defer h.mu.Unlock()
 	var best *job
 	for member, o := range h.orders {
-		if o.Job == nil || o.Plan == nil || h.ended[member].Number == o.Job.Number || o.Hold {
+		if o.Job == nil || h.ended[member].Number == o.Job.Number || !o.Job.Cancel && (o.Plan == nil || o.Hold) {
 			continue
 		}
 		if best == nil || o.Job.Number < best.Job.Number {
@@ -150,10 +150,11 @@ func (h *Host) tell(j *job) func(backup.Progress) {
 
 // doIt does the work. Its answer says what came of it, whatever that is.
 func (h *Host) doIt(ctx context.Context, j *job) health.BackupEnded {
-	if j.Job.Cancel {
-		j.cancel(whyCancelled(&j.order))
-	}
 	ended := health.BackupEnded{Number: j.Job.Number}
+	if j.Job.Cancel { // before it began
+		ended.Outcome = whyCancelled(&j.order).Error()
+		return ended
+	}
 	err := errors.New("the agent does not manage the member")
 	if server := h.o.Server(j.member); server != nil {
 		engine := &backup.Engine{Staging: h.o.Config.Backup.Staging, Server: server, Log: h.o.Log}

@@ -430,6 +430,14 @@ func BackupStanding(in Input, cluster string) (s Standing) {
 	return s
 }
 
+// BackupsHeld is why no work for a cluster's backups begins now, whichever member would do it; "" for nothing.
+func BackupsHeld(in Input, cluster string) string {
+	if v := viewBackups(in, cluster, &Decision{}); v != nil {
+		return v.heldBackups()
+	}
+	return ""
+}
+
 // ChooseBackupMember is the member whose agent does an operator's work: that one, if it is named and can; else as backupMember.
 func ChooseBackupMember(in Input, cluster, named string) (member string, why []string) {
 	v := viewBackups(in, cluster, &Decision{})

@@ -113,6 +113,9 @@ func JobText(c wire.Backups) string {
 		text += ", cancelled"
 	}
 	p := c.Progress
+	if p == nil && c.Waits != "" {
+		return text + " (waits: " + c.Waits + ")"
+	}
 	if p == nil {
 		return text
 	}
