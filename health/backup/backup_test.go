@@ -426,7 +426,7 @@ func (l *lab) tablespaceInArchive() {
 	at, untouched := l.usedLater(space)
 	o := l.from("good")
 	o.WAL, o.Until = &pgWAL{dir: filepath.Join(l.source.Data, "pg_wal")}, Until{LSN: at, End: true}
-	evidence(l.t, l.test(o, Unverified).Proof, "Read-only file system", space)
+	evidence(l.t, l.test(o, Unverified).Proof, "the WAL creates a tablespace", space)
 	untouched()
 }
 

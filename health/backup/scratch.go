@@ -277,6 +277,9 @@ var environmental = []string{"53", "57", "42", "F0", "55"}
 // spaceNamed is a tablespace in a message.
 var spaceNamed = regexp.MustCompile(`"(` + spaceFolder + `/\d+)/`)
 
+// spaceMade is what the replay of CREATE TABLESPACE says where it may not use the folder, or there is none: all paths of a copy are relative.
+var spaceMade = regexp.MustCompile(`could not (set permissions on|create) directory "/|directory "/[^"]*" does not exist`)
+
 // fault is why the instance has ended, as a *finding where it speaks of the data.
 func (s *scratch) fault() error {
 	late := time.NewTimer(killBound)
@@ -290,6 +293,11 @@ func (s *scratch) fault() error {
 		return fmt.Errorf("the scratch instance ended: %w; it said: %s", s.err, s.log.last())
 	}
 	state, text, _ := strings.Cut(fatal, " ")
+	m := spaceNamed.FindStringSubmatch(text)
+	if m != nil && s.spaces[oidOf(m[1])] == "" || spaceMade.MatchString(text) {
+		return fmt.Errorf("the WAL creates a tablespace, in a folder of this host that the scratch instance must not use; restore to a position "+
+			"before it, or from a backup that began after the next checkpoint of its member: %s", text)
+	}
 	for _, prefix := range environmental {
 		if strings.HasPrefix(state, prefix) {
 			return fmt.Errorf("the scratch instance ended: %s", text)
@@ -297,10 +305,6 @@ func (s *scratch) fault() error {
 	}
 	if strings.Contains(text, `could not access file "`) { // a library of a preload or of a resource manager
 		return fmt.Errorf("the scratch instance does not start without a library that is left out here: %s", text)
-	}
-	if m := spaceNamed.FindStringSubmatch(text); m != nil && s.spaces[oidOf(m[1])] == "" {
-		return fmt.Errorf("the WAL creates a tablespace, in a folder of this host that the scratch instance must not use; restore to a position "+
-			"before it, or from a later backup: %s", text)
 	}
 	return &finding{CheckRecovery, "the scratch instance cannot recover: " + text}
 }
