@@ -160,7 +160,8 @@ var table = []Description{
 		"mainstay backup list CLUSTER"},
 	{ArchiveGap, Warning, AboutBackups,
 		"WAL is missing from the archive, and no member has it any more: a restore reaches no point behind the gap, until the next backup.",
-		"Make a backup now, from which restores begin behind the gap.", "mainstay backup run CLUSTER"},
+		"Make a backup now, from which restores begin behind the gap. If a restore test found it, run `mainstay backup verify CLUSTER` then.",
+		"mainstay backup run CLUSTER"},
 	{ArchiveBehind, Warning, AboutBackups,
 		"WAL waits for the archive for more than 5 minutes: a restore would lose what came since. Members keep that WAL for it, up to their " +
 			"`max_slot_wal_keep_size`.",

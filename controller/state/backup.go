@@ -285,7 +285,7 @@ func (b *Backups) ended(cmd Command) error {
 		}
 	case platform.BackupRemove:
 		if c.Done {
-			b.edit(j.Backup, func(r *platform.Backup) { r.Removed, r.Receipts = cmd.At, nil })
+			b.edit(j.Backup, func(r *platform.Backup) { r.Removed, r.Receipts, r.Engine = cmd.At, nil, nil })
 		}
 	}
 	b.Last = &EndedBackupJob{Job: *j, Done: c.Done, Outcome: c.Outcome, At: cmd.At}
@@ -322,7 +322,9 @@ func (b *Backups) made(j *platform.BackupJob, c *ChangeBackups, at string) error
 	case len(r.Engine) > mostEngine:
 		return fmt.Errorf("the record of %s has %d bytes of its engine; at most %d are kept", r.ID, len(r.Engine), mostEngine)
 	}
-	r.Ended = at
+	if r.Ended = at; r.Verdict != platform.BackupGood {
+		r.Engine = nil // no other one is built on it
+	}
 	if r.Foreign == nil {
 		b.Records = append(b.Records, r)
 		return nil

@@ -131,9 +131,14 @@ func TestBackupsForgotten(t *testing.T) {
 	s := backedUp(t, withBackups(t), "")
 	for range mostBackups + 5 {
 		s = run(t, s, madeBackup(""))
-		s = run(t, s, onFeed(Command{Backups: &ChangeBackups{Ended: s.BackupsOf("feed").Job.Number, Outcome: "the disk is full"}}))
+		j := s.BackupsOf("feed").Job
+		s = run(t, s, onFeed(Command{Backups: &ChangeBackups{Ended: j.Number, Outcome: "the disk is full", Record: &platform.Backup{
+			ID: j.Backup, Verdict: platform.BackupUnfinished, Engine: []byte(`{"id": "x"}`)}}}))
 	}
 	c := s.BackupsOf("feed")
+	if r := &c.Records[mostBackups]; r.Engine != nil {
+		t.Errorf("%s keeps what only a backup that is built on it needs: %s", r.ID, r.Engine)
+	}
 	if len(c.Records) != mostBackups+1 || c.Records[0].ID != "feed-b1" || c.Records[1].ID != "feed-b7" ||
 		c.Records[mostBackups].ID != fmt.Sprintf("feed-b%d", mostBackups+6) {
 		t.Errorf("%d records, the first %s and %s", len(c.Records), c.Records[0].ID, c.Records[1].ID)

@@ -277,7 +277,8 @@ var environmental = []string{"53", "57", "42", "F0", "55"}
 // spaceNamed is a tablespace in a message.
 var spaceNamed = regexp.MustCompile(`"(` + spaceFolder + `/\d+)/`)
 
-// spaceMade is what the replay of CREATE TABLESPACE says where it may not use the folder, or there is none: all paths of a copy are relative.
+// spaceMade is what the replay of CREATE TABLESPACE says where it may not use the folder, or where there is none: all paths of a copy are
+// relative.
 var spaceMade = regexp.MustCompile(`could not (set permissions on|create) directory "/|directory "/[^"]*" does not exist`)
 
 // fault is why the instance has ended, as a *finding where it speaks of the data.
