@@ -333,7 +333,7 @@ func (v *backupView) expired() string {
 	if v.plan.With != nil { // the other program expires its own
 		return ""
 	}
-	good, kept, oldest := 0, map[string]bool{}, 0
+	good, kept, oldest, elsewhere := 0, map[string]bool{}, 0, ""
 	for i := len(v.b.Records) - 1; i >= 0 && good < v.plan.Keep; i-- {
 		if r := &v.b.Records[i]; r.Restorable() && r.Foreign == nil {
 			good++
@@ -348,10 +348,19 @@ func (v *backupView) expired() string {
 	}
 	for i := range oldest {
 		if r := &v.b.Records[i]; len(r.Receipts) > 0 && !kept[r.ID] && v.b.BuiltOn(r.ID) == "" {
-			return r.ID
+			if v.planned(r) {
+				return r.ID
+			}
+			elsewhere = cmp.Or(elsewhere, r.ID)
 		}
 	}
-	return ""
+	return elsewhere
+}
+
+// planned tells whether the plan names all targets that hold a backup. Agents may not know another one any more, and then its backups
+// cannot be removed: they must not keep those behind them.
+func (v *backupView) planned(r *platform.Backup) bool {
+	return !slices.ContainsFunc(r.Receipts, func(at platform.BackupReceipt) bool { return !slices.Contains(v.plan.Targets, at.Target) })
 }
 
 // testTarget is the target from which a restore was tested least recently.

@@ -144,6 +144,18 @@ func TestBackupsDue(t *testing.T) {
 				st.tested(hour, st.made((3-n)*hour, platform.Backup{}), "vault", true)
 			}
 		}, platform.BackupJob{Work: platform.BackupRemove, Member: "m2", Backup: "feed-b1"}},
+		{"before it one whose targets are all in the plan", nil, func(st *stage) {
+			st.made(4*hour, platform.Backup{Verdict: platform.BackupGood, Receipts: []platform.BackupReceipt{{Target: "former"}}})
+			for n := range time.Duration(3) {
+				st.tested(hour, st.made((3-n)*hour, platform.Backup{}), "vault", true)
+			}
+		}, platform.BackupJob{Work: platform.BackupRemove, Member: "m2", Backup: "feed-b2"}},
+		{"at last one at a former target", nil, func(st *stage) {
+			st.made(4*hour, platform.Backup{Verdict: platform.BackupGood, Receipts: []platform.BackupReceipt{{Target: "former"}}})
+			for n := range time.Duration(2) {
+				st.tested(hour, st.made((3-n)*hour, platform.Backup{}), "vault", true)
+			}
+		}, platform.BackupJob{Work: platform.BackupRemove, Member: "m2", Backup: "feed-b1"}},
 		{"not one that a kept one is built on", nil, func(st *stage) {
 			id := st.made(4*hour, platform.Backup{})
 			st.made(3*hour, platform.Backup{Base: id})
