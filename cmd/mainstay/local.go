@@ -45,7 +45,7 @@ theirs are agent-HOST.yaml. MAINSTAY_ETC names another folder of these files tha
 	}
 	c.PersistentFlags().StringVarP(&file, "file", "f", "", "the agent's local file (default /etc/mainstay/agent.yaml)")
 	c.Flags().StringVar(&address, "address", "", "host:port of the agent (default the one in its file)")
-	c.AddCommand(p.maskVerb(maskService, &file), p.maskVerb(unmaskService, &file))
+	c.AddCommand(p.maskVerb(maskService, &file), p.maskVerb(unmaskService, &file), p.localRestoreVerb(&file))
 	return c
 }
 

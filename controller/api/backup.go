@@ -300,27 +300,11 @@ func (s *subject) restoreBackup(j *platform.BackupJob) (p planned, err error) {
 
 // reaching is the newest good backup from which a point can be reached, "" for the newest.
 func (s *subject) reaching(until platform.RestorePoint) (string, error) {
-	records := s.backups().Records
-	var oldest *platform.Backup
-	for i := len(records) - 1; i >= 0; i-- {
-		r := &records[i]
-		if !r.Restorable() {
-			continue
-		}
-		oldest = r
-		if until.LSN != 0 && r.End > until.LSN {
-			continue
-		}
-		if until.Time != "" {
-			at, err := time.Parse(time.RFC3339, until.Time)
-			ended, wrong := time.Parse(time.RFC3339, r.Ended)
-			if err != nil {
-				return "", badRequest(`field "until.time" is %q: want RFC 3339, such as 2026-11-30T12:00:00Z`, until.Time)
-			}
-			if wrong != nil || ended.After(at) {
-				continue
-			}
-		}
+	if _, err := time.Parse(time.RFC3339, until.Time); until.Time != "" && err != nil {
+		return "", badRequest(`field "until.time" is %q: want RFC 3339, such as 2026-11-30T12:00:00Z`, until.Time)
+	}
+	r, oldest := s.backups().Reaching(until)
+	if r != nil {
 		return r.ID, nil
 	}
 	if oldest == nil {

@@ -201,7 +201,7 @@ func (h *Host) makeOne(ctx context.Context, j *job, engine *backup.Engine, ended
 		}
 	}
 	r, err := engine.Make(ctx, o, h.tell(j))
-	record := recordOf(r, j)
+	record := recordOf(r, j.Backups)
 	ended.Record = &record
 	ended.Done = record.Verdict == platform.BackupGood && len(r.Failed) == 0
 	ended.Outcome = outcome(&record, r)
@@ -258,7 +258,12 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 	}
 	told, gap := "", ""
 	if until != (platform.RestorePoint{}) {
-		o.WAL, o.Until, told, err = h.resolve(ctx, j, from, wanted, until)
+		format, wrong := formatOf(ctx, engine.Server)
+		if wrong != nil {
+			return wrong
+		}
+		at := source{from, j.cluster, format, engine.Staging, olderBackup(j.cluster)}
+		o.WAL, o.Until, told, err = at.resolve(ctx, wanted, until)
 		broken := errors.As(err, new(*archive.GapError)) || errors.Is(err, archive.ErrUnreadable)
 		switch {
 		case broken && j.Job.Work == platform.BackupTest: // the backup itself may be right
@@ -277,6 +282,14 @@ func (h *Host) restoreOne(ctx context.Context, j *job, engine *backup.Engine, en
 	return h.keepRestored(ctx, j, engine, o, restored{into, into, told, began}, ended)
 }
 
+// proven is the result of a restore whose copy is good.
+func proven(t *backup.Tested, err error) (*backup.Tested, error) {
+	if err == nil && t.Proof.Verdict != backup.Good {
+		err = fmt.Errorf("the copy that was restored is %s: %s", t.Proof.Verdict, t.Proof.Evidence)
+	}
+	return t, err
+}
+
 // restored is where a copy is restored to, and where in there the data is; told says how far it was replayed, for people.
 type restored struct {
 	into, data, told string
@@ -285,12 +298,9 @@ type restored struct {
 
 func (h *Host) keepRestored(ctx context.Context, j *job, engine *backup.Engine, o backup.Restoration, r restored,
 	ended *health.BackupEnded) error {
-	t, err := engine.Restore(ctx, o, r.into, h.tell(j))
+	t, err := proven(engine.Restore(ctx, o, r.into, h.tell(j)))
 	if err != nil {
 		return err
-	}
-	if t.Proof.Verdict != backup.Good {
-		return fmt.Errorf("the copy that was restored is %s: %s", t.Proof.Verdict, t.Proof.Evidence)
 	}
 	ended.Done = true
 	ended.Outcome = fmt.Sprintf("%s was restored up to %s%s in %s; it lies on this member's host, %s, stopped: %s", o.ID, t.Proof.Reached,

@@ -10,9 +10,9 @@ import (
 	"mainstay/health/backup"
 )
 
-// recordOf is the catalogue's record of what the engine made.
-func recordOf(r *backup.Record, j *job) platform.Backup {
-	b := platform.Backup{ID: r.ID, Member: j.member, Base: r.Base, SystemID: r.SystemID, Version: r.Version, Timeline: r.Timeline,
+// recordOf is the catalogue's record of what the engine made. chain is what it is built on, the full one first.
+func recordOf(r *backup.Record, chain []platform.Backup) platform.Backup {
+	b := platform.Backup{ID: r.ID, Member: r.Member, Base: r.Base, SystemID: r.SystemID, Version: r.Version, Timeline: r.Timeline,
 		Start: r.Start, End: r.End, Began: stamp(r.Began), Bytes: r.Size, Packed: r.Packed, WhyFull: r.FullFor,
 		Evidence: r.Proof.Evidence}
 	switch {
@@ -26,8 +26,8 @@ func recordOf(r *backup.Record, j *job) platform.Backup {
 		b.Verdict = platform.BackupUnfinished
 	}
 	b.FullSince = b.Began
-	if base := len(j.Backups); b.Base != "" && base > 0 {
-		b.FullSince = j.Backups[0].Began
+	if b.Base != "" && len(chain) > 0 {
+		b.FullSince = chain[0].Began
 	}
 	b.Steps, b.Results = stepsOf(r.Proof), resultsOf(r.Proof)
 	for _, t := range r.Receipts {

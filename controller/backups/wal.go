@@ -50,35 +50,36 @@ func (a archived) Fetch(ctx context.Context, name string, w io.Writer) error {
 	return err
 }
 
+// source is a cluster's archive at a target, for a restore.
+type source struct {
+	from    archive.Named
+	cluster string
+	format  ondisk.Format
+	staging string
+	older   string // how to begin from another backup
+}
+
 // resolve finds where a restore ends, by reading the archive: PostgreSQL itself would end early at a gap, or refuse a target that no
 // record follows. told says for people what was found.
-func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platform.Backup, until platform.RestorePoint) (backup.WAL,
-	backup.Until, string, error) {
-	var u backup.Until
-	server := h.o.Server(j.member)
-	format, err := formatOf(ctx, server)
-	if err != nil {
-		return nil, u, "", err
-	}
-	reader, err := archive.Open(ctx, from, j.cluster, format)
+func (s source) resolve(ctx context.Context, b *platform.Backup, until platform.RestorePoint) (w backup.WAL, u backup.Until, told string,
+	err error) {
+	reader, err := archive.Open(ctx, s.from, s.cluster, s.format)
 	if err != nil {
 		return nil, u, "", err
 	}
 	if u.Timeline, err = newestTimeline(ctx, reader, b); err != nil {
 		return nil, u, "", err
 	}
-	told := ""
 	switch {
 	case until.LSN != 0:
-		u.LSN = until.LSN
 		newest, err := reader.Newest(ctx, u.Timeline, b.Start)
 		if err != nil {
 			return nil, u, "", err
 		}
 		if newest < until.LSN {
-			return nil, u, "", fmt.Errorf("the archive at %s ends at %s, before %s", from.Name, newest, until.LSN)
+			return nil, u, "", fmt.Errorf("the archive at %s ends at %s, before %s", s.from.Name, newest, until.LSN)
 		}
-		u.End = newest == until.LSN
+		u.LSN, u.End = until.LSN, newest == until.LSN
 	case until.Latest:
 		if u.LSN, err = reader.Newest(ctx, u.Timeline, b.Start); err != nil {
 			return nil, u, "", err
@@ -88,38 +89,46 @@ func (h *Host) resolve(ctx context.Context, j *job, from archive.Named, b *platf
 		}
 		u.End, told = true, " (the end of the archive)"
 	default:
-		var at archive.Point
-		if until.Name != "" {
-			at, err = reader.AtName(ctx, u.Timeline, b.Start, until.Name)
-		} else {
-			var wanted time.Time
-			if wanted, err = time.Parse(time.RFC3339, until.Time); err == nil {
-				at, err = reader.AtTime(ctx, u.Timeline, b.Start, wanted)
-			}
-		}
-		if errors.As(err, new(*archive.NoSuchPointError)) {
-			err = fmt.Errorf("%w; one from before that is reached from an older backup: %s", err, olderBackup(j.cluster))
-		}
-		if err != nil {
+		if told, err = s.find(ctx, reader, b, until, &u); err != nil {
 			return nil, u, "", err
-		}
-		u.LSN, u.End = at.LSN, at.End
-		switch {
-		case at.End && until.Time != "":
-			told = fmt.Sprintf(" (the archive ends before that time; the newest time in it is %s)", at.Newest.UTC().Format(time.RFC3339))
-		case !at.Newest.IsZero():
-			told = fmt.Sprintf(" (the newest time in that WAL is %s)", at.Newest.UTC().Format(time.RFC3339))
 		}
 	}
 	if u.LSN < b.End {
 		return nil, u, "", fmt.Errorf("%s is consistent from %s on only, and that point is at %s: begin from an older backup, %s", b.ID, b.End,
-			u.LSN, olderBackup(j.cluster))
+			u.LSN, s.older)
 	}
-	folder := filepath.Join(h.o.Config.Backup.Staging, "wal")
+	folder := filepath.Join(s.staging, "wal")
 	if err := os.MkdirAll(folder, 0o711); err != nil { // staging may not be there yet, and PostgreSQL's user passes through it
 		return nil, u, "", err
 	}
-	return archived{from, j.cluster, folder}, u, told, nil
+	return archived{s.from, s.cluster, folder}, u, told, nil
+}
+
+// find finds a time, or the name of a restore point.
+func (s source) find(ctx context.Context, r *archive.Reader, b *platform.Backup, until platform.RestorePoint, u *backup.Until) (told string,
+	err error) {
+	var at archive.Point
+	if until.Name != "" {
+		at, err = r.AtName(ctx, u.Timeline, b.Start, until.Name)
+	} else {
+		var wanted time.Time
+		if wanted, err = time.Parse(time.RFC3339, until.Time); err == nil {
+			at, err = r.AtTime(ctx, u.Timeline, b.Start, wanted)
+		}
+	}
+	if errors.As(err, new(*archive.NoSuchPointError)) {
+		err = fmt.Errorf("%w; one from before that is reached from an older backup: %s", err, s.older)
+	}
+	u.LSN, u.End = at.LSN, at.End
+	switch {
+	case err != nil:
+		return "", err
+	case at.End && until.Time != "":
+		told = fmt.Sprintf(" (the archive ends before that time; the newest time in it is %s)", at.Newest.UTC().Format(time.RFC3339))
+	case !at.Newest.IsZero():
+		told = fmt.Sprintf(" (the newest time in that WAL is %s)", at.Newest.UTC().Format(time.RFC3339))
+	}
+	return told, nil
 }
 
 // olderBackup says how to begin a restore from another backup.

@@ -70,7 +70,13 @@ type Replication struct {
 
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; it does not touch a
 // member's folders, because their disk may hang (L6). The error is a Mistakes.
-func LoadAgent(path string) (Agent, error) {
+func LoadAgent(path string) (Agent, error) { return loadAgent(path, (*local).agent) }
+
+// LoadForRestore reads of an agent's file what a restore needs where there is no agent: backup, and which programs and user are
+// PostgreSQL's. What else it has is read and not checked: a host that was lost has no certificates. The error is a Mistakes.
+func LoadForRestore(path string) (Agent, error) { return loadAgent(path, (*local).restore) }
+
+func loadAgent(path string, checks func(*local, *Agent)) (Agent, error) {
 	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Integrity: defaultIntegrity,
 		Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
@@ -92,7 +98,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}
-	}, func(l *local) { l.agent(&a) })
+	}, func(l *local) { checks(l, &a) })
 	if err != nil {
 		return Agent{}, err
 	}
@@ -128,6 +134,18 @@ func (l *local) member(n *yaml.Node, at where, m *AgentMember) {
 		field{"socket", l.path(&m.Socket)},
 		field{"binaries", l.path(&m.Binaries)},
 	)(n, at)
+}
+
+func (l *local) restore(a *Agent) {
+	at := where{}.field("backup")
+	l.checkRole(where{}.field("postgres").field("user"), a.Postgres.User)
+	l.checkBackup(at, a.Backup)
+	if len(a.Backup.Targets) == 0 {
+		l.add(at.field("targets"), "is missing", "define the target that has the backups, such as {vault: {directory: /mnt/vault}}")
+	}
+	if a.Backup.Staging == "" && a.Data == "" {
+		l.add(at.field("staging"), "is missing", "name a folder with room for the data")
+	}
 }
 
 func (l *local) agent(a *Agent) {

@@ -129,3 +129,29 @@ func TestAgentBackup(t *testing.T) {
 		{"no program", `put: [/bin/put, "{name}"], `, ``, "F:24:18: backup.targets.tape.exec.put: is missing; write the program's path and its arguments, {name} for the object's name"},
 	})
 }
+
+// TestLoadForRestore: a restore needs the targets and a staging folder alone; neither certificates nor controllers have to be there.
+func TestLoadForRestore(t *testing.T) {
+	dir := folder(t)
+	const minimal = "postgres: {user: pguser}\nbackup: {staging: /srv/staging, targets: {vault: {directory: /mnt/vault}}}\n"
+	a, err := LoadForRestore(write(t, dir, "left.yaml", minimal))
+	if err != nil || a.Backup.Staging != "/srv/staging" || a.Backup.Targets["vault"].Directory != "/mnt/vault" || a.Postgres.User != "pguser" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	lost := strings.ReplaceAll(agentFile+backupSection, "ca: ca.crt, cert", "ca: nothing/ca.crt, cert")
+	if _, err := LoadAgent(write(t, dir, "agent.yaml", lost)); err == nil {
+		t.Error("an agent starts without the certificate of its authority")
+	}
+	if a, err = LoadForRestore(dir + "/agent.yaml"); err != nil || len(a.Backup.Targets) != 3 {
+		t.Errorf("the file of an agent whose certificates are lost: %+v, %v", a.Backup, err)
+	}
+	load := func(path string) error { _, err := LoadForRestore(path); return err }
+	testChanges(t, minimal, load, []change{
+		{"no target", "targets: {vault: {directory: /mnt/vault}}", "targets: {}",
+			"F:2:42: backup.targets: is missing; define the target that has the backups, such as {vault: {directory: /mnt/vault}}"},
+		{"no staging", "staging: /srv/staging, ", "", "F:2:9: backup.staging: is missing; name a folder with room for the data"},
+		{"two kinds", "{directory: /mnt/vault}", "{directory: /mnt/vault, exec: {}}",
+			"F:2:43: backup.targets.vault: is not one of directory, s3 and exec; write one of them"},
+		{"no such key", "staging: /srv", "stagign: /srv", "F:2:10: backup.stagign: unknown key; did you mean staging?"},
+	})
+}

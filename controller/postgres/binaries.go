@@ -62,6 +62,11 @@ func FindMajor(configured, data string) (Binaries, error) {
 	})
 }
 
+// FindFor returns the installation of a major version.
+func FindFor(configured string, major int) (Binaries, error) {
+	return find(configured, fmt.Sprintf("PostgreSQL %d", major), func(m int) bool { return m == major })
+}
+
 func find(configured, want string, fits func(major int) bool) (Binaries, error) {
 	var found []Binaries
 	failure := &BinariesError{Want: want}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -33,6 +35,29 @@ type Owner struct {
 func LookupOwner(name string) (Owner, error) {
 	u, known, err := osuser.Lookup(name)
 	return Owner{UID: u.UID, GID: u.GID, Name: known}, err
+}
+
+// OwnerFor is the user as which PostgreSQL runs on a data directory: its owner, and where it is not there yet, or is root's, the configured
+// user. A process that is not root can run it as itself alone.
+func OwnerFor(data, configured string) (Owner, error) {
+	if os.Geteuid() != 0 {
+		me, err := user.Current()
+		if err != nil {
+			return Owner{}, fmt.Errorf("look up the user who runs this process: %w", err)
+		}
+		return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
+	}
+	if who, err := OwnerOf(data); err == nil && who.UID != 0 {
+		if known, err := LookupOwner(who.Name); err == nil { // the folder's group may be another one, such as root's
+			who = known
+		}
+		return who, nil
+	}
+	who, err := LookupOwner(configured)
+	if err == nil && who.UID == 0 {
+		err = errors.New("PostgreSQL refuses to run as root; set postgres.user in the agent's file")
+	}
+	return who, err
 }
 
 // OwnerOf reads the owner of an existing path.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"mainstay/controller/platform"
 )
@@ -98,6 +99,30 @@ func (b *Backups) Labels(with platform.BackupWith) map[string]*platform.Backup {
 		}
 	}
 	return all
+}
+
+// Reaching is the newest backup that may be restored and had ended before a point, nil for none; oldest is the oldest that may be restored.
+// A time that is not RFC 3339 is reached by none.
+func (b *Backups) Reaching(until platform.RestorePoint) (newest, oldest *platform.Backup) {
+	for i := len(b.Records) - 1; i >= 0 && newest == nil; i-- {
+		r := &b.Records[i]
+		if !r.Restorable() {
+			continue
+		}
+		oldest = r
+		if until.LSN != 0 && r.End > until.LSN {
+			continue
+		}
+		if until.Time != "" {
+			at, err := time.Parse(time.RFC3339, until.Time)
+			ended, wrong := time.Parse(time.RFC3339, r.Ended)
+			if err != nil || wrong != nil || ended.After(at) {
+				continue
+			}
+		}
+		newest = r
+	}
+	return newest, oldest
 }
 
 // Chain are the backup of that id and all that it is built on, the full one first; nil if one of them is not there.

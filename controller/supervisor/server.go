@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,7 +32,7 @@ func (o Options) newServer(listen string, port int) (*postgres.Server, error) {
 		i.Socket = filepath.Join(o.Config.Data, "run", o.Name)
 	}
 	var err error
-	if i.Owner, err = o.owner(i.Data); err != nil {
+	if i.Owner, err = postgres.OwnerFor(i.Data, o.Config.Postgres.User); err != nil {
 		return nil, err
 	}
 	if i.Binaries, err = binaries(own, o.Config.Postgres, i.Data); err != nil {
@@ -54,28 +53,6 @@ func (o Options) newServer(listen string, port int) (*postgres.Server, error) {
 		}
 	}
 	return i, nil
-}
-
-// owner is the user that PostgreSQL runs as: the data directory's owner, otherwise the configured user, if the agent may become it.
-func (o Options) owner(data string) (postgres.Owner, error) {
-	if os.Geteuid() != 0 {
-		me, err := user.Current()
-		if err != nil {
-			return postgres.Owner{}, fmt.Errorf("look up the user who runs this agent: %w", err)
-		}
-		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
-	}
-	if who, err := postgres.OwnerOf(data); err == nil && who.UID != 0 {
-		if known, err := postgres.LookupOwner(who.Name); err == nil { // the folder's group may be another one, such as root's
-			who = known
-		}
-		return who, nil
-	}
-	who, err := postgres.LookupOwner(o.Config.Postgres.User)
-	if err == nil && who.UID == 0 {
-		err = errors.New("PostgreSQL refuses to run as root; set postgres.user in the agent's file")
-	}
-	return who, err
 }
 
 func binaries(own config.AgentMember, all config.Postgres, data string) (postgres.Binaries, error) {

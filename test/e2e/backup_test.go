@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/wire"
+	"mainstay/test/platform/load"
 	"mainstay/test/testbed"
 )
 
@@ -96,6 +98,77 @@ func TestBackup(t *testing.T) {
 	tr.says(t, 0, []string{"backup", "list", "feed"}, "BackupBad", "failed from vault")
 	tr.says(t, 3, []string{"restore", "feed"}, "feed has no good backup")
 	tr.says(t, 3, []string{"restore", "feed", "--backup", "feed-b1"}, "feed-b1 is bad", "operator's word")
+}
+
+// TestBackupEverythingLost: all controllers, agents and members are killed and their folders removed. What is left at the target brings
+// every acknowledged post back, without a process and without a certificate of the platform.
+func TestBackupEverythingLost(t *testing.T) {
+	t.Parallel()
+	tr := vaulted(t)
+	p := tr.primary(t)
+	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b1 is good, and held by vault")
+	tr.says(t, 0, []string{"switchover", "feed", "--yes"}, "takes writes")
+	promoted, err := tr.WaitPrimary(tr.ctx, p)
+	tr.check(t, err)
+	tr.healthy(t)
+	tr.judge()
+	tr.archived(t, promoted)
+	tr.lost(t)
+
+	file, into := filepath.Join(tr.Dir, "left.yaml"), filepath.Join(tr.Dir, "copy")
+	text := "postgres: {user: " + testbed.Owner() + "}\nbackup: {staging: " + filepath.Join(tr.Dir, "staging") +
+		", targets: {vault: {directory: " + tr.Vault() + "}}}\n"
+	tr.check(t, os.WriteFile(file, []byte(text), 0o600))
+	restore := func(more ...string) []string {
+		return append([]string{"local", "restore", "feed", "-f", file, "--into", into}, more...)
+	}
+	tr.says(t, 0, restore("--to", "latest", "--dry-run"), "feed-b1 (taken from", "(the end of the archive)", "on timeline 2",
+		"nothing was changed")
+	tr.says(t, 3, restore("--to", "latest"), "no terminal to confirm on")
+	tr.says(t, 1, restore("--to", "latest", "--from", "tape", "--yes"), "defines no target tape; it has vault")
+	tr.says(t, 1, restore("--backup", "feed-b7", "--yes"), "has no backup feed-b7 of cluster feed; it has feed-b1")
+	tr.says(t, 1, restore("--to", "0/100", "--yes"), "no good backup of feed at target vault was complete before that point")
+	tr.says(t, 1, []string{"local", "restore", "mail", "-f", file, "--into", into}, "target vault has no backup of cluster mail")
+	tr.says(t, 1, []string{"local", "restore", "feed", "-f", file, "--into", tr.Dir}, "holds files")
+	if _, err := os.Stat(into); err == nil {
+		t.Errorf("what was refused has made %s", into)
+	}
+	out, err := tr.CLI(tr.ctx, restore("--to", "latest", "--yes")...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	ledger, err := load.OpenLedger(filepath.Join(tr.Dir, "ledger"))
+	tr.check(t, err)
+	defer ledger.Close()
+	ids := ledger.IDs()
+	there := tr.inCopy(t, out, "SELECT count(*) FROM posts WHERE id::text = ANY ('{"+strings.Join(ids, ",")+"}')")
+	if want := strconv.Itoa(len(ids)); there != want || len(ids) == 0 {
+		t.Errorf("the copy has %s of %s acknowledged posts", there, want)
+	}
+}
+
+// lost kills everything, and removes the folders and certificates of all hosts.
+func (tr *trial) lost(t *testing.T) {
+	t.Helper()
+	for _, h := range tr.Hosts {
+		tr.check(t, tr.LoseSite(h.Site))
+	}
+	tr.check(t, tr.Wait(tr.ctx, "the end of what was killed", func() (bool, string) {
+		for _, h := range tr.Hosts {
+			if left := tr.OnHost(h.Name); len(left) > 0 {
+				return false, fmt.Sprintf("%s has %v", h.Name, left)
+			}
+		}
+		return true, ""
+	}))
+	for _, h := range tr.Hosts {
+		dir := tr.AgentDir(h.Name)
+		if h.Controller != "" {
+			dir = filepath.Join(tr.Dir, "controller-"+h.Controller)
+		}
+		tr.check(t, os.RemoveAll(dir))
+	}
+	tr.check(t, os.RemoveAll(filepath.Join(tr.Dir, "etc")))
 }
 
 // archived waits until the target has all WAL that the primary has.

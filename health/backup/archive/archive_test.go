@@ -68,6 +68,12 @@ func TestArchiveAndRestore(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		r := kit.Must[*Reader](t)(Open(ctx, to, cluster, source.Format))
+		if f, err := FormatAt(ctx, to, cluster); err != nil || f != source.Format {
+			t.Errorf("the archive says that its format is %+v, %v, want %+v", f, err, source.Format)
+		}
+		if _, err := FormatAt(ctx, to, "mail"); !errors.Is(err, target.ErrNotThere) {
+			t.Errorf("the format of a cluster that is not there: %v", err)
+		}
 		if end, err := r.Newest(ctx, 1, redo); err != nil || end != flushed {
 			t.Errorf("the archive ends at %s, %v; want %s", end, err, flushed)
 		}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"slices"
+	"strings"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres/ondisk"
@@ -43,6 +45,42 @@ func Open(ctx context.Context, t Named, cluster string, f ondisk.Format) (*Reade
 	r.held = r.names.parse(all, f.Segment)
 	return r, nil
 }
+
+// FormatAt is the format of a cluster's WAL at a target, as its newest segment says: for a restore where there is no member. It is
+// target.ErrNotThere if there is no WAL.
+func FormatAt(ctx context.Context, t Named, cluster string) (f ondisk.Format, err error) {
+	if err := target.ValidName(cluster); err != nil {
+		return f, err
+	}
+	n := names{cluster}
+	objects, err := t.List(ctx, n.root())
+	if err != nil {
+		return f, err
+	}
+	for _, o := range slices.Backward(objects) {
+		if !segmentFile.MatchString(strings.TrimSuffix(strings.TrimSuffix(path.Base(o.Name), packedSuffix), partialSuffix)) {
+			continue
+		}
+		u, err := openPacked(ctx, t, o.Name)
+		if err != nil {
+			return f, err
+		}
+		defer u.Close()
+		start := make([]byte, startOfPage)
+		if _, err := io.ReadFull(u, start); err != nil {
+			return f, short(o.Name, err)
+		}
+		f, _, ok := ondisk.ParseFirstPage(start)
+		if !ok {
+			return f, fmt.Errorf("%s: %w: it does not begin as a segment does", o.Name, ErrUnreadable)
+		}
+		return f, nil
+	}
+	return f, fmt.Errorf("target %s has no WAL of cluster %s: %w", t.Name, cluster, target.ErrNotThere)
+}
+
+// startOfPage is more than a page's header.
+const startOfPage = 512
 
 // Timelines are those of which there is WAL, in their order.
 func (r *Reader) Timelines() (all []platform.Timeline) {
