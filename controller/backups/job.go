@@ -59,17 +59,17 @@ func (j *job) progress() *health.BackupProgress {
 
 // work does what leaders ask for, one piece at a time, the oldest first.
 func (h *Host) work(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil { // what it has interrupted is still ordered
 		if j := h.next(); j != nil {
 			h.do(ctx, j)
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-h.news:
 		}
 	}
+	return nil
 }
 
 // next is the work to begin now, nil for none.
