@@ -475,13 +475,18 @@ func (v *backupView) oldestWAL(j *platform.BackupJob) platform.LSN {
 	if j.Work != platform.BackupRemove {
 		return 0
 	}
-	oldest := platform.LSN(0)
+	oldest, gone := platform.LSN(0), v.b.Record(j.Backup)
 	for i := range v.b.Records {
-		if r := &v.b.Records[i]; r.ID != j.Backup && len(r.Receipts) > 0 && (oldest == 0 || r.Start < oldest) {
+		if r := &v.b.Records[i]; r.ID != j.Backup && shareTarget(r, gone) && (oldest == 0 || r.Start < oldest) {
 			oldest = r.Start
 		}
 	}
 	return oldest
+}
+
+// shareTarget tells whether a target holds both backups. WAL at a target is for the backups that are there.
+func shareTarget(a, b *platform.Backup) bool {
+	return b != nil && slices.ContainsFunc(a.Receipts, func(r platform.BackupReceipt) bool { return b.At(r.Target) })
 }
 
 // KeptFrom is where the WAL begins that every member of a cluster keeps for its archive: every target holds what is before. 0 if that is

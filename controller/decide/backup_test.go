@@ -535,3 +535,21 @@ func TestListerInTrouble(t *testing.T) {
 		t.Errorf("with trouble everywhere %v list", got)
 	}
 }
+
+// TestOldestWAL: WAL stays that a backup at the same target needs; one at a former target keeps none of it.
+func TestOldestWAL(t *testing.T) {
+	for _, c := range []struct {
+		former string // the target of the oldest one
+		want   platform.LSN
+	}{{"former", 300}, {"vault", 100}} {
+		st := backedUp(t, nil)
+		st.made(4*hour, platform.Backup{Verdict: platform.BackupGood, Start: 100, Receipts: []platform.BackupReceipt{{Target: c.former}}})
+		id := st.made(3*hour, platform.Backup{Start: 200})
+		st.made(2*hour, platform.Backup{Start: 300})
+		st.commitBackup(st.ago(0), &state.ChangeBackups{Begin: &platform.BackupJob{Work: platform.BackupRemove, Member: "m2", Backup: id}})
+		st.report()
+		if order, _ := BackupOrder(st.input(), "feed", "m2"); order.OldestWAL != c.want {
+			t.Errorf("with one at %s, WAL is kept from %s, want %s", c.former, order.OldestWAL, c.want)
+		}
+	}
+}
