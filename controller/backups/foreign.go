@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -277,6 +278,14 @@ func (h *Host) foreignRestoration(j *job, b *platform.Backup, repo foreign.Repos
 		Other: &backup.Other{Size: b.Bytes, Restore: func(ctx context.Context, into string) (backup.Copy, error) {
 			o := foreign.Restore{ID: b.Foreign.Label, Into: into, Until: foreign.Until{LSN: until.LSN,
 				Immediate: until == platform.RestorePoint{}}}
+			if b.Foreign.Kind == string(foreign.Incremental) && b.Foreign.Program == platform.Barman {
+				// Its restore combines, and the manifest of what comes out is made of what went in, rot of a base included.
+				if e, err := repo.Verify(ctx, o.ID); err != nil {
+					return backup.Copy{}, err
+				} else if e.Verdict == foreign.Bad {
+					return backup.Copy{Damage: strings.Join(e.Found, "; ")}, nil
+				}
+			}
 			r, err := repo.Restore(ctx, o)
 			gap := (*foreign.GapError)(nil)
 			switch {

@@ -236,13 +236,13 @@ func TestCancel(t *testing.T) {
 	cancel := removes(1)
 	cancel.Job.Cancel = true
 	b.Obey("m1", "feed", cancel)
-	if e := b.ends("m1", 1); e.Done || e.Outcome != "an operator has cancelled it" {
+	if e := b.ends("m1", 1); e.Done || e.Outcome != errOperator.Error() {
 		t.Errorf("%+v", e)
 	}
 	cancel = removes(2)
 	cancel.Job.Cancel = true
 	b.Obey("m1", "feed", cancel)
-	if e := b.ends("m1", 2); e.Done || e.Outcome != "an operator has cancelled it" {
+	if e := b.ends("m1", 2); e.Done || e.Outcome != errOperator.Error() {
 		t.Errorf("before it began: %+v", e)
 	}
 }

@@ -182,8 +182,8 @@ func (l *Local) choose(id string, until platform.RestorePoint) (*platform.Backup
 	case oldest == nil:
 		return nil, fmt.Errorf("target %s has no good backup of cluster %s", l.Target, l.cluster)
 	}
-	return nil, fmt.Errorf("no good backup of %s at target %s was complete before that point; the oldest, %s, is consistent at %s and ended at %s",
-		l.cluster, l.Target, oldest.ID, oldest.End, oldest.Ended)
+	return nil, fmt.Errorf("no good backup of %s at target %s was complete before that point; the oldest, %s, is consistent at %s and ended "+
+		"at %s", l.cluster, l.Target, oldest.ID, oldest.End, oldest.Ended)
 }
 
 // engineFor is an engine with the programs of the backup's version, as the user of the folder or of the agent's file.
