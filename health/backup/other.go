@@ -172,6 +172,12 @@ func (r *restoring) asListed(ctx context.Context, path string, w *watch) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range signalFiles { // what a standby had of them was not restored
+		delete(m.Files, name)
+	}
+	if end := m.end().End; end < r.record.End { // Barman's end of a copy by pg_basebackup is where the server was a moment later
+		r.record.End = end
+	}
 	return verify(ctx, r.tree, m, r.rate, w)
 }
 

@@ -98,6 +98,9 @@ func (s scratch) fill() error {
 // signals make PostgreSQL recover in the way that the program had in mind.
 var signals = []string{"recovery.signal", "standby.signal"}
 
+// recovered is Barman's own note in the data that it restores.
+const recovered = ".barman-recover.info"
+
 // origin is the suffix under which Barman keeps a file of the cluster that it has changed.
 const origin = ".origin"
 
@@ -120,7 +123,7 @@ func (s scratch) settle(manifest string) (spaces map[uint32]string, err error) {
 			return nil, err
 		}
 	}
-	for _, name := range signals {
+	for _, name := range append(signals[:len(signals):len(signals)], recovered) {
 		if err := os.Remove(filepath.Join(s.data(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
