@@ -104,7 +104,7 @@ func TestBackup(t *testing.T) {
 // every acknowledged post back, without a process and without a certificate of the platform.
 func TestBackupEverythingLost(t *testing.T) {
 	t.Parallel()
-	tr := vaulted(t)
+	tr := vaulted(t, testbed.Options{}, "")
 	p := tr.primary(t)
 	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b1 is good, and held by vault")
 	tr.says(t, 0, []string{"switchover", "feed", "--yes"}, "takes writes")
