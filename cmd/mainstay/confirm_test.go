@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,9 @@ var silent = map[string]struct {
 			mends(b, s)
 			return nil
 		}},
+	"mainstay local restore": {[]string{"local", "restore", "feed", "--backup", "feed-b1"}, func(b *bench, _ *server) []string {
+		return []string{"-f", released(b), "--into", filepath.Join(b.home, "copy")}
+	}},
 	"mainstay site switchover": {[]string{"site", "switchover", "--to", "west"}, moves},
 	"mainstay site retry":      {[]string{"site", "retry"}, moves},
 	"mainstay site undo":       {[]string{"site", "undo"}, moves},
