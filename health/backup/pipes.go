@@ -40,9 +40,8 @@ type feeder struct {
 	w      *watch
 	done   sync.WaitGroup
 
-	mu    sync.Mutex
-	err   error // the first failure
-	bytes int64
+	mu  sync.Mutex
+	err error // the first failure
 }
 
 // feed makes the pipes, and answers until close.
