@@ -263,7 +263,7 @@ func (c *copies) print(out io.Writer) {
 		line("Mainstay, 2 % changed: "+string(name), middle(c.Parts[name]))
 	}
 	proof := sum(c.Steps, func(n backup.StepName) bool {
-		return n == backup.StepPack || n == backup.StepRecover || n == backup.StepStop || n == backup.StepPages
+		return n == backup.StepManifest || n == backup.StepRecover || n == backup.StepStop || n == backup.StepPages
 	})
 	same := func(n backup.StepName) bool { return !besideHand[n] }
 	hand := sum(c.Hand, func(string) bool { return true })
@@ -273,9 +273,7 @@ func (c *copies) print(out io.Writer) {
 			fmt.Fprintf(out, "| %s | %.2f | %s | %.2f | %.2f |\n", what, a, beside, b, a/b)
 		}
 	}
-	ratio("manifest (with packing), recovery, stop and page checks", proof, "plain pg_basebackup", middle(c.Plain))
-	ratio("the same without the pass that packs, and pg_verifybackup in its place",
-		proof-middle(c.Steps[backup.StepPack])+middle(c.Hand["pg_verifybackup"]), "plain pg_basebackup", middle(c.Plain))
+	ratio("manifest, recovery, stop and page checks", proof, "plain pg_basebackup", middle(c.Plain))
 	ratio("all steps that there are by hand too", sum(c.Steps, same), "by hand", hand)
 	if len(c.Parts) > 0 {
 		ratio("a second backup, 2 % of the blocks changed", sum(c.Parts, same), "the first", sum(c.Steps, same))

@@ -242,6 +242,26 @@ func (tr *trial) inCopy(t *testing.T, said, question string) string {
 	return out
 }
 
+// checkpointed waits until the replicas have a checkpoint that is newer than all before: a copy of a replica begins at the last one that it
+// has replayed, and PostgreSQL refuses an incremental one that begins before the end of its base.
+func (tr *trial) checkpointed(t *testing.T) {
+	t.Helper()
+	p := tr.primary(t)
+	_, err := tr.SQL(tr.ctx, p, "postgres", "CHECKPOINT")
+	tr.check(t, err)
+	at, err := tr.SQL(tr.ctx, p, "postgres", "SELECT pg_current_wal_flush_lsn()")
+	tr.check(t, err)
+	for _, h := range tr.Of(false) {
+		if h.Member == p {
+			continue
+		}
+		tr.check(t, tr.Wait(tr.ctx, h.Member+" to replay the checkpoint", func() (bool, string) {
+			done, err := tr.SQL(tr.ctx, h.Member, "postgres", "SELECT pg_last_wal_replay_lsn() >= '"+at+"'")
+			return done == "t", fmt.Sprint(done, err)
+		}))
+	}
+}
+
 // incrementals: between full backups only what has changed is copied, and what is restored has all. Where the server does not summarise its
 // WAL it is a full one, and the record says why.
 func incrementals(t *testing.T, binaries string) {
@@ -252,6 +272,7 @@ func incrementals(t *testing.T, binaries string) {
 	}))
 	before, err := tr.SQL(tr.ctx, tr.primary(t), "feed", "SELECT count(*) FROM posts")
 	tr.check(t, err)
+	tr.checkpointed(t)
 	tr.says(t, 0, []string{"backup", "run", "feed"}, "feed-b2 is good")
 	all := tr.catalogue(t).Backups
 	if full, part := all[0], all[1]; full.Verdict != platform.BackupGood || part.Base != "feed-b1" || part.WhyFull != "" ||
