@@ -235,7 +235,7 @@ func (v *backupView) failedOn(name string) bool { return v.b.Failed[platform.Bac
 // is the agent that made the newest one, and a replica's before the primary's.
 func (v *backupView) foreignMember() (name string, why []string) {
 	able := []string{}
-	for _, name := range append(v.replicas(), v.c.Primary) {
+	for _, name := range append(slices.Clip(v.replicas()), v.c.Primary) {
 		if against := v.cannotBackUp(name); against == "" {
 			able = append(able, name)
 		} else {

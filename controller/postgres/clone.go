@@ -14,8 +14,8 @@ type Progress func(done, total int64)
 // cloneName is the application_name of clones and rewinds: it is in no durability set.
 const cloneName = "mainstay-clone"
 
-// Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed and its checksums
-// verified. Existing data in Data is left alone until the copy is whole; then aside must set it aside (SetAside); with nil, Data
+// Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed. PostgreSQL verifies the checksums of
+// pages whose LSN is before the copy's start only: the agent's scan reads the others. Existing data in Data is left alone until the copy is whole; then aside must set it aside (SetAside); with nil, Data
 // must be absent or empty. The copy is made beside it and renamed when whole, so an interrupted clone is never taken for data; it starts as
 // a standby. slot is the member's own slot on the source, which must not be in use; with "" a temporary one is taken. Files that this
 // host's user had in data set aside are put back, with their links, and tablespaces and a linked pg_wal stay where they were: what lies
