@@ -15,13 +15,13 @@ type Progress func(done, total int64)
 const cloneName = "mainstay-clone"
 
 // Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed. PostgreSQL verifies the checksums of
-// pages whose LSN is before the copy's start only: the agent's scan reads the others. Existing data in Data is left alone until the copy is whole; then aside must set it aside (SetAside); with nil, Data
-// must be absent or empty. The copy is made beside it and renamed when whole, so an interrupted clone is never taken for data; it starts as
-// a standby. slot is the member's own slot on the source, which must not be in use; with "" a temporary one is taken. Files that this
-// host's user had in data set aside are put back, with their links, and tablespaces and a linked pg_wal stay where they were: what lies
-// there must be set aside too (Outlying). The log's folder is empty: the source's log is not this member's. Folders that cannot take them
-// are refused before the source is asked for a copy. The group may read the copy if the cluster's data is so (initdb -g) or this host's
-// was, and group and ACL of the data directory are this host's.
+// pages whose LSN is before the copy's start only: the agent's scan reads the others. Existing data in Data is left alone until the copy
+// is whole; then aside must set it aside (SetAside); with nil, Data must be absent or empty. The copy is made beside it and renamed when
+// whole, so an interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which must
+// not be in use; with "" a temporary one is taken. Files that this host's user had in data set aside are put back, with their links, and
+// tablespaces and a linked pg_wal stay where they were: what lies there must be set aside too (Outlying). The log's folder is empty: the
+// source's log is not this member's. Folders that cannot take them are refused before the source is asked for a copy. The group may read
+// the copy if the cluster's data is so (initdb -g) or this host's was, and group and ACL of the data directory are this host's.
 func (i *Server) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
