@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,14 +102,23 @@ func (tr *trial) freezes(t *testing.T, p string) (f wire.MemberStatus) {
 		defer close(done)
 		_, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--depth", "compare", "--wait", "3m")
 	}()
-	tr.check(t, tr.Wait(tr.ctx, "a replica to be frozen", func() (bool, string) {
-		for _, m := range feed { // a difference counts once checkpoints have passed
-			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
-		}
-		f = tr.frozen(t)
-		return f.Name != "" && f.Seen != nil && f.Seen.Frozen != nil && len(f.Seen.Frozen.Compared) > 0, fmt.Sprintf("%+v", f.Seen)
-	}))
+	frozen := func(what string, so func() bool) {
+		t.Helper()
+		tr.check(t, tr.Wait(tr.ctx, what, func() (bool, string) {
+			for _, m := range feed { // a difference counts once checkpoints have passed
+				_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+			}
+			f = tr.frozen(t)
+			return f.Name != "" && so(), fmt.Sprintf("%+v", f.Seen)
+		}))
+	}
+	frozen("a replica to be frozen", func() bool { return true })
+	// Its replay moves no more, so other pages may never settle, and the page is compared again once no comparison runs.
+	_, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--stop")
 	<-done
+	frozen("its page to be compared again", func() bool {
+		return f.Seen != nil && f.Seen.Frozen != nil && len(f.Seen.Frozen.Compared) > 0
+	})
 	return f
 }
 
@@ -129,75 +135,4 @@ func (tr *trial) frozen(t *testing.T) wire.MemberStatus {
 		}
 	}
 	return wire.MemberStatus{}
-}
-
-// TestFrozenReachesItsLimits: a frozen replica receives no more than its slot may keep, then the slot on the primary keeps as much, and
-// then it is lost. The alarm says each, the frozen replica stays readable, and once released it is rebuilt.
-func TestFrozenReachesItsLimits(t *testing.T) {
-	t.Parallel()
-	tr := begin(t, testbed.Options{Members: 3, Settings: []string{"durability: {acks: 1}"}})
-	p := tr.primary(t)
-	for _, m := range feed { // as if it had been adopted with a limit of its own
-		path := filepath.Join(filepath.Dir(tr.Data(m)), "kept.json")
-		b, err := os.ReadFile(path)
-		tr.check(t, err)
-		b = bytes.Replace(b, []byte("{"), []byte(`{"maxSlotWALKeepMB": 48,`), 1)
-		agent := tr.Host(m).Name
-		tr.check(t, tr.Kill("agent "+agent, syscall.SIGKILL), os.WriteFile(path, b, 0o600), tr.StartAgent(agent))
-		if m != p { // the limit is in force from the next start
-			tr.check(t, testbed.Signal(syscall.SIGKILL, tr.Postmaster(m)))
-		}
-	}
-	tr.healthy(t)
-	moves := func() { // once nothing speaks against it: a busy machine may take its time
-		t.Helper()
-		tr.check(t, tr.Wait(tr.ctx, "a switchover", func() (bool, string) {
-			out, err := tr.CLI(tr.ctx, "switchover", "feed", "--yes")
-			return err == nil && strings.Contains(out, "switchover done"), fmt.Sprint(out, err)
-		}))
-	}
-	moves()
-	for _, m := range feed {
-		tr.check(t, tr.Wait(tr.ctx, "the limit of "+m, func() (bool, string) {
-			out, err := tr.SQL(tr.ctx, m, "postgres", "SHOW max_slot_wal_keep_size")
-			return out == "48MB", fmt.Sprint(out, err)
-		}))
-	}
-	tr.healthy(t)
-	p = tr.primaryNow(t)
-	f := tr.freezes(t, p)
-	writes := func(mb int) {
-		t.Helper()
-		for range mb / 16 { // a segment each
-			for _, s := range []string{"SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000))", "SELECT pg_switch_wal()"} {
-				_, err := tr.SQL(tr.ctx, p, "postgres", s)
-				tr.check(t, err)
-			}
-		}
-		_, err := tr.SQL(tr.ctx, p, "postgres", "CHECKPOINT")
-		tr.check(t, err)
-	}
-	says := func(want string) func() (bool, string) {
-		return func() (bool, string) {
-			out, err := tr.CLI(tr.ctx, "status")
-			return strings.Contains(out, want), fmt.Sprint(out, err)
-		}
-	}
-	tr.check(t, tr.Wait(tr.ctx, "what waits for it", says("MB it receives no more")))
-	writes(96)
-	tr.check(t, tr.Wait(tr.ctx, "its stream to have ended", says("which receives nothing")))
-	writes(384) // wal_keep_size keeps 256 MB without a slot
-	tr.check(t, tr.Wait(tr.ctx, "its slot to be lost", says("its slot is lost, or may be")))
-	out, err := tr.SQL(tr.ctx, f.Name, "postgres", "SELECT max(v) FROM pages")
-	if tr.check(t, err); out != "2" {
-		t.Errorf("%s shows %s", f.Name, out)
-	}
-	tr.says(t, 0, []string{"integrity", "release", f.Name, "--reason", "the table was restored", "--yes"}, "released: "+f.Name)
-	moves() // nothing is rebuilt from damaged data
-	tr.check(t, tr.Wait(tr.ctx, f.Name+" to have a copy", func() (bool, string) {
-		op, err := tr.Last(tr.ctx, state.Rejoin)
-		return err == nil && op.To == f.Name && op.Result == state.Done, fmt.Sprint(op, err)
-	}))
-	tr.healthy(t)
-	tr.judge()
 }
